@@ -255,6 +255,10 @@ class MemoryOrderStore:
         body = self._orders.get(order_id)
         return None if body is None else _stored(body)
 
+    def members(self, group_id: str) -> list[Order]:
+        self._check_up()
+        return [order for order in map(_stored, self._orders.values()) if order.group_id == group_id]
+
     def named(self, account: str, client_order_id: str) -> str | None:
         self._check_up()
         return next(

@@ -36,7 +36,8 @@ TABLES: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orders (
   id INTEGER PRIMARY KEY, order_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, client_order_id TEXT NOT NULL, symbol TEXT NOT NULL,
-  status TEXT NOT NULL, closed INTEGER NOT NULL, created_at INTEGER NOT NULL, body BLOB NOT NULL, checksum INTEGER NOT NULL);
+  status TEXT NOT NULL, closed INTEGER NOT NULL, created_at INTEGER NOT NULL, group_id TEXT NOT NULL, leads INTEGER NOT NULL,
+  body BLOB NOT NULL, checksum INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS held (
   account TEXT NOT NULL, symbol TEXT NOT NULL, quantity TEXT NOT NULL, checksum INTEGER NOT NULL,
   PRIMARY KEY (account, symbol)) WITHOUT ROWID;
@@ -47,18 +48,22 @@ CREATE INDEX IF NOT EXISTS by_name ON names (client_order_id);
 CREATE INDEX IF NOT EXISTS by_time ON orders (created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_account ON orders (account, created_at, order_id);
 CREATE INDEX IF NOT EXISTS by_status ON orders (status);
+CREATE INDEX IF NOT EXISTS by_list ON orders (group_id) WHERE group_id <> '';
+CREATE INDEX IF NOT EXISTS leaders ON orders (created_at, order_id) WHERE leads = 1;
 CREATE INDEX IF NOT EXISTS still_open ON orders (id) WHERE closed = 0;
 """
-ROW: Final = "(?,?,?,?,?,?,?,?,?)"
+ROW: Final = "(?,?,?,?,?,?,?,?,?,?,?)"
 PUT: Final = f"""
-INSERT INTO orders (order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum) VALUES {ROW}
-ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded.closed, body = excluded.body, checksum = excluded.checksum
+INSERT INTO orders (order_id, account, client_order_id, symbol, status, closed, created_at, group_id, leads, body, checksum) VALUES {ROW}
+ON CONFLICT (order_id) DO UPDATE SET status = excluded.status, closed = excluded.closed, leads = excluded.leads, body = excluded.body,
+checksum = excluded.checksum
 """
 ROWS_AT_ONCE: Final = 64
 """Rows in one statement: the GIL changes hands between statements, and the event loop would have to wait for it."""
 PUT_MANY: Final = PUT.replace(ROW, ",".join([ROW] * ROWS_AT_ONCE))
-SELECT: Final = "SELECT order_id, account, client_order_id, symbol, status, closed, created_at, body, checksum FROM orders"
+SELECT: Final = "SELECT order_id, account, client_order_id, symbol, status, closed, created_at, group_id, leads, body, checksum FROM orders"
 FIND: Final = f"{SELECT} WHERE order_id = ?"
+MEMBERS: Final = f"{SELECT} WHERE group_id = ? AND group_id <> ''"
 OPEN: Final = f"{SELECT} WHERE closed = 0"
 ALL: Final = f"{SELECT} NOT INDEXED"
 PICTURE: Final = f"{SELECT} ORDER BY order_id"
@@ -67,9 +72,11 @@ NAMED: Final = "SELECT account, client_order_id, order_id, checksum FROM names W
 CONDITIONS: Final = {
     "account": "account = ?",
     "symbol": "symbol = ?",
+    "group_id": "group_id = ? AND group_id <> ''",
     "client_order_id": "(client_order_id = ? OR order_id IN (SELECT order_id FROM names WHERE client_order_id = ?))",
     "status": "status = ?",
     "closed": "closed = ?",
+    "leads": "leads = ?",
     "since_ns": "created_at >= ?",
     "until_ns": "created_at < ?",
 }
@@ -140,6 +147,15 @@ class SqliteOrderStore:
             return _verified(row) if row else None
         except DamagedStore as damage:
             raise Unavailable(f"the order store is damaged at {order_id}: {damage}") from damage
+
+    def members(self, group_id: str) -> list[Order]:
+        """Return the orders of a list. Raises Unavailable if a row does not verify."""
+        with self._trouble(), self._reading:
+            rows = self._look().execute(MEMBERS, (group_id,)).fetchall()
+        try:
+            return [_verified(row) for row in rows]
+        except DamagedStore as damage:
+            raise Unavailable(f"the order store is damaged at list {group_id}: {damage}") from damage
 
     def named(self, account: str, client_order_id: str) -> str | None:
         """Return the order whose replace has this name. Raises Unavailable if the row does not verify."""
@@ -300,6 +316,8 @@ def columns(order: Order, body: bytes) -> tuple[Any, ...]:
         str(order.status),
         int(order.status in CLOSED),
         order.created_at,
+        order.group_id,
+        int(order.group is not None),
     )
     return (*named, body, _checksum(named, body))
 

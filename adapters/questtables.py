@@ -51,6 +51,11 @@ BARS: Final = {
 """View -> what it is made of, its interval, its partitions. In the order of creation."""
 
 
+TTL_SET: Final = f"SELECT count() FROM tables() WHERE table_name = '{TRADES}' AND ttlValue > 0"
+TTL_OFF: Final = f"ALTER TABLE {TRADES} SET TTL 0 HOURS"
+"""A TTL is set for the moment in which a day is dropped (adapters/questdays.py). One that a killed process left would drop more."""
+
+
 def view(name: str) -> str:
     """Return the statement that creates a view of bars. QuestDB keeps it up to date, also for late and repeated trades."""
     base, interval, partition = BARS[name]

@@ -21,7 +21,7 @@ from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from adapters import questwire
 from adapters.codec import decoder, encode
-from adapters.questtables import BARS, LINES, SOUND, TICK_TABLES, view
+from adapters.questtables import BARS, LINES, SOUND, TICK_TABLES, TTL_OFF, TTL_SET, view
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.misfit import misfit
 from domain.archive.ports import ArchiveRow, RowsRefused
@@ -108,6 +108,8 @@ class QuestDbTicks:
             for statement in (OWNERS, CHECKPOINTS, *TICK_TABLES.values(), *map(view, BARS)):
                 await connection.execute(statement)
             await self._standing(connection)
+            if await connection.fetchval(TTL_SET):
+                await connection.execute(TTL_OFF)
             owner = await connection.fetchrow(OWNER, self._sink)
             if not self._owns(owner):
                 self._term = 1 + (owner["term"] if owner else 0)

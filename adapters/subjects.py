@@ -50,6 +50,8 @@ FILLS: Final = "fills.>"
 POSITIONS: Final = "positions.>"
 ORDER_COPIES: Final = "oms.orders.>"
 TICKS: Final = "ticks.>"
+DEPTHS: Final = "depth.>"
+"""Books behind quotes, for exeq and paper venues alone: all other readers of quotes would pay for levels that they do not use."""
 CONTROL_EVENTS: Final = "risk.control.>"
 PRICES: Final = "prices.>"
 PRICES_CHANGED: Final = "prices.changed"
@@ -120,6 +122,10 @@ def order_copy(account: str, order_id: str) -> str:
 
 def ticks(symbol_token: str) -> str:
     return f"ticks.{symbol_token}"
+
+
+def depth(venue: str, symbol_token: str) -> str:
+    return f"depth.{venue}.{symbol_token}"
 
 
 def market(kind: str, venue: str) -> str:

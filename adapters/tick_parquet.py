@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from domain.archive.market_rows import BOOKS, FACTS, QUOTES, TRADES
 from domain.archive.ports import ArchiveRow
@@ -49,12 +49,23 @@ def written(table: str, rows: Sequence[ArchiveRow]) -> bytes:
     return file.getvalue()
 
 
-def read(data: bytes) -> list[dict[str, Any]]:
-    """Return the rows of a file, columns by name. Times are integers, nanoseconds UTC."""
+def read(data: bytes, begin: int | None = None, end: int | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a file, columns by name; with a begin and an end only those of the venue's time from it until before the end.
+
+    Times are integers, nanoseconds UTC.
+    """
     table = parquet.read_table(io.BytesIO(data))
-    plain = pyarrow.schema([(field.name, WHOLE if field.type == TIME else field.type) for field in table.schema])
-    rows: list[dict[str, Any]] = table.cast(plain).to_pylist()
+    plain = table.cast(pyarrow.schema([(field.name, WHOLE if field.type == TIME else field.type) for field in table.schema]))
+    if begin is not None and end is not None:
+        plain = plain.filter((compute.field("at") >= begin) & (compute.field("at") < end))
+    rows: list[dict[str, Any]] = plain.to_pylist()
     return rows
+
+
+def span(data: bytes) -> tuple[int, int] | None:
+    """Return the venue's first and last time in a file, nanoseconds UTC; None if it has no row."""
+    found = compute.min_max(parquet.read_table(io.BytesIO(data), columns=["at"]).column("at").cast(WHOLE)).as_py()
+    return None if found["min"] is None else (found["min"], found["max"])
 
 
 def _reader(name: str) -> Callable[[ArchiveRow], Any]:

@@ -1,12 +1,14 @@
 """The settings of normalizer: how books, silence, quotes for the core and bars are bounded."""
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from config.kinds import Bytes, Count, Millis, Port, Seconds, Section, Wait
+from config.kinds import Bytes, Count, Exact, Millis, Port, Seconds, Section, Wait
 from config.sections import MarketNatsSection, MonitoringSection, ServiceSection
 from config.settings import Settings
+from domain.market.depth import DEPTH_LEVELS_MAX
 
 
 class NormalizerService(ServiceSection):
@@ -44,11 +46,27 @@ class LivenessSection(Section):
 
 
 class TicksSection(Section):
-    """Quotes for the core. `behind_max_sec`: a quote that is older at its reading is not sent, and the marks of its symbol end."""
+    """Quotes for the core. `behind_max_sec`: a quote that is older at its reading is not sent, and the marks of its symbol end.
+
+    `depth_levels`: levels of each side of its book that leave with a quote, for routing and paper venues; 0: none.
+    `depth_per_symbol_max`: books a second of one symbol at one venue that leave although the touch did not change.
+    """
 
     touch_per_symbol_max: Annotated[int, Field(ge=1, le=1000)] = 50
     repeat_sec: Seconds = 1
     behind_max_sec: Seconds = 2
+    depth_levels: Annotated[int, Field(ge=0, le=DEPTH_LEVELS_MAX)] = 5
+    depth_per_symbol_max: Annotated[int, Field(ge=1, le=1000)] = 10
+
+
+class PrintsSection(Section):
+    """Absurd prints. A trade or touch that is more than `collar_pct` percent from the last valid price of its venue is refused.
+
+    The print `confirm` of as many in a row near one another is believed, as are those after it. With 1 no print is refused.
+    """
+
+    collar_pct: Annotated[Exact, Field(gt=0, le=1000)] = Decimal(20)
+    confirm: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
 class BarsSection(Section):
@@ -77,6 +95,7 @@ class NormalizerSettings(Settings):
     books: BooksSection = BooksSection()
     liveness: LivenessSection = LivenessSection()
     ticks: TicksSection = TicksSection()
+    prints: PrintsSection = PrintsSection()
     bars: BarsSection = BarsSection()
     bounds: NormalizerBoundsSection = NormalizerBoundsSection()
     monitoring: NormalizerMonitoring = NormalizerMonitoring()

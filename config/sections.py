@@ -264,6 +264,13 @@ class OrderManagementSection(Section):
         return wanted
 
 
+class GroupsSection(Section):
+    """Lists of orders that belong together."""
+
+    lists_open_max_per_account: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    exclusive_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
+
+
 PROXIED: Final = "proxied"
 
 

@@ -14,6 +14,7 @@ from config.sections import (
     AdminSection,
     ControlsSection,
     FollowingSection,
+    GroupsSection,
     JournalSection,
     MonitoringSection,
     NatsSection,
@@ -141,6 +142,7 @@ class OmsSettings(Settings):
     questdb: QuestdbSection = QuestdbSection()
     risk_service: RiskServiceSection = RiskServiceSection()
     order_management: OrderManagementSection = OrderManagementSection()
+    groups: GroupsSection = GroupsSection()
     performance: OmsPerformanceSection = OmsPerformanceSection()
     monitoring: OmsMonitoring = OmsMonitoring()
     journal: JournalSection = JournalSection()

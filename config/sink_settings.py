@@ -1,10 +1,11 @@
 """The settings of sink-ticks: which streams of the market go to which places, and the bounds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from config.catalogue import VenueName
 from config.kinds import Count, HttpUrl, Listed, PgUrl, Port, Seconds, Section
 from config.sections import MarketNatsSection, MonitoringSection, ServiceSection
 from config.settings import Settings
@@ -50,6 +51,19 @@ class TicksS3Section(Section):
         return text
 
 
+class ClosesSection(Section):
+    """Daily closes of value at risk from the bars of days that are over. `days`: how far back a missing one is filled; 0: none is written.
+
+    A day is complete at a venue if its quotes or trades were recorded within `margin_sec` before its end and after it. `venues`: whose
+    close counts, the first one that is complete; of venues that are not named, the one with the largest volume.
+    """
+
+    days: Annotated[int, Field(ge=0, le=400)] = 60
+    wait_sec: Seconds = 300
+    margin_sec: Seconds = 600
+    venues: Annotated[tuple[VenueName, ...], Listed] = ()
+
+
 class SinkBoundsSection(Section):
     """`lag_max_sec`: a place that lags more than this beyond its `flush_wait_sec` makes the service not ready.
 
@@ -66,8 +80,10 @@ class SinkTicksSettings(Settings):
     market_nats: MarketNatsSection = MarketNatsSection()
     streams: Annotated[tuple[TickStream, ...], Listed, Field(min_length=1)] = ("MARKET", "MARKET_FACTS")
     places: Annotated[tuple[TickPlace, ...], Listed, Field(min_length=1)] = ("questdb",)
+    ticks_keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     questdb: TicksQuestdbSection = TicksQuestdbSection()
     s3: TicksS3Section = TicksS3Section()
+    closes: ClosesSection = ClosesSection()
     bounds: SinkBoundsSection = SinkBoundsSection()
     monitoring: SinkTicksMonitoring = SinkTicksMonitoring()
 
@@ -77,3 +93,9 @@ class SinkTicksSettings(Settings):
         if len(set(names)) != len(names):
             raise ValueError("lists a name twice")
         return names
+
+    @model_validator(mode="after")
+    def _archived(self) -> Self:
+        if self.ticks_keep_days and set(self.places) != {"questdb", "s3"}:
+            raise ValueError("ticks_keep_days drops days of QuestDB that S3 has too: places must be [questdb, s3]")
+        return self

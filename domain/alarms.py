@@ -11,7 +11,7 @@ from domain.values import rfc3339
 
 KEPT_MAX: Final = 200
 """Alarms that a service keeps. The oldest one is dropped for a further one; the journal has all that were recorded."""
-ALARMING: Final = frozenset({e.TransitionRefused, e.ReportQuarantined, e.OrderInDoubt, e.OrderFilled})
+ALARMING: Final = frozenset({e.TransitionRefused, e.ReportQuarantined, e.OrderInDoubt, e.OrderFilled, e.ListFlagged})
 """Types of events that are alarms, always or, as a fill, sometimes."""
 
 REFUSED_STEP: Final = "refused_step"
@@ -20,6 +20,7 @@ DOUBT: Final = "doubt"
 OVERFILL: Final = "overfill"
 LATE_FILL: Final = "late_fill"
 ACCOUNT_STOPPED: Final = "account_stopped"
+LIST: Final = "list"
 DIFFERENCE: Final = "difference"
 
 
@@ -48,6 +49,8 @@ def _kind(event: e.OrderEvent) -> str | None:
             return QUARANTINE
         case e.OrderInDoubt():
             return DOUBT
+        case e.ListFlagged():
+            return LIST
         case e.OrderFilled(overfill=True):
             return OVERFILL
         case e.OrderFilled(late=True):

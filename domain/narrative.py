@@ -96,7 +96,8 @@ def _candidate(seen: e.Candidate) -> str:
     if seen.cost is None:
         return f"{seen.venue}: {seen.note or 'no quote'}"
     note = f", {seen.note}" if seen.note else ""
-    return f"{seen.venue} would cost {plain(seen.cost)}{note}"
+    levels = f" over {len(seen.levels)} levels" if seen.levels else ""
+    return f"{seen.venue} would cost {plain(seen.cost)}{levels}{note}"
 
 
 def _filled(event: e.OrderFilled) -> str:
@@ -130,6 +131,13 @@ def _quarantined(event: e.ReportQuarantined) -> str:
     return f"A report of {event.venue} (number {event.report_seq}) is quarantined: {event.reason.replace('_', ' ')}."
 
 
+def _listed(event: e.ListSubmitted) -> str:
+    reducing = " that reduce each other" if event.reduce else ""
+    exits = ", with exits that never work together" if event.strict else ""
+    verdict = "rejected as a whole" if event.rejected else "accepted"
+    return f"The {event.kind} list {event.client_list_id} of {len(event.members)} orders{reducing} is {verdict}{exits}."
+
+
 def _ended(how: str, event: Any) -> str:
     if event.venue and event.source in (RISK_CONTROL, "oms"):
         return f"{how} at {event.venue} for {event.source}: {event.reason.replace('_', ' ')}."
@@ -148,6 +156,8 @@ REQUESTS: Final[dict[type[e.Requested], str]] = {
     e.OrderReplaced: "replace requested",
     e.ReplaceRefused: "replace requested",
     e.DoubtSettled: "settled",
+    e.ListSubmitted: "submitted",
+    e.ListCancelRequested: "cancel requested",
 }
 """What the client asked for that an event records."""
 
@@ -155,7 +165,13 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderSubmitted: _submitted,
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,
-    e.OrderTriggered: lambda event: f"{event.venue} shows {plain(event.price)}: its stop price is reached.",
+    e.OrderTriggered: lambda event: (
+        f"{event.venue} shows {plain(event.price)}: its stop price is reached"
+        + ("; it waits for the end of the other exit." if event.waits_for else ".")
+    ),
+    e.OrderReleased: lambda event: (
+        "It no longer waits: the other exit has not ended in time." if event.forced else "The other exit has ended: it no longer waits."
+    ),
     e.OrderRejected: _rejected,
     e.OrderRouted: _routed,
     e.RouteAcknowledged: lambda event: f"{event.venue} works it as {event.venue_order_id}.",
@@ -176,6 +192,11 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderExpired: partial(_ended, "Expired"),
     e.TransitionRefused: _refused,
     e.ReportQuarantined: _quarantined,
+    e.ListSubmitted: _listed,
+    e.ListCancelRequested: lambda event: "The list is cancelled" + (", with its exits." if event.exits else "; exits of a position stay."),
+    e.ListFlagged: lambda event: f"The list needs attention: {event.flag.replace('_', ' ')} of order {event.leg}, {event.reason}.",
+    e.ListExtended: lambda event: f"Order {event.member} takes the place of order {event.instead_of}.",
+    e.ListEnded: lambda event: f"The list has ended: {event.reason}.",
     e.ShardTaken: lambda event: f"{event.sender} of {event.unit} takes over sending.",
     e.ShardHeld: lambda event: f"{event.unit} confirms that it can still write.",
     e.JournalAccepted: lambda event: f"{event.who} accepts that the journal continues from {event.goes_on_from}: {event.reason}.",

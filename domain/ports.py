@@ -240,6 +240,9 @@ class OrderStore(Protocol):
     def find(self, order_id: str) -> Order | None:
         """Return one order as last saved. Fast enough for the event loop. Raises Unavailable."""
 
+    def members(self, group_id: str) -> list[Order]:
+        """Return the orders of a list as last saved. Fast enough for the event loop. Raises Unavailable."""
+
     def named(self, account: str, client_order_id: str) -> str | None:
         """Return the order whose replace the client called so. As fast as `find`. Raises Unavailable."""
 

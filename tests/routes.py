@@ -10,6 +10,7 @@ NAMES: Final = {
     "account": "alice",
     "venue": "PAPER_A",
     "order_id": "0" * 32,
+    "list_id": "0" * 32,
     "key_id": "PKNOTHING",
     "at_seq": "1",
     "from_seq": "1",

@@ -150,24 +150,33 @@ class Oms:
 
         Unreachable if the outcome is unknown or nothing was sent; Refused on a final refusal or if oms stays overloaded (429).
         """
-        deadline = time.monotonic() + retry_for_s
         repeat = f"Repeat the same order with --client-order-id {shlex.quote(str(order['client_order_id']))}: it cannot become two."
-        body, pause, first = json.dumps(order).encode(), RETRY_FIRST_S, True
+        return self._retried("/orders", json.dumps(order).encode(), retry_for_s, say, (repeat, "client_order_id"))
+
+    def submit_list(self, body: bytes, client_list_id: str, retry_for_s: float, say: Say) -> Reply:
+        """Send POST /order-lists as `submit` sends an order. The body must have this client_list_id."""
+        repeat = f"Repeat the same list with --client-list-id {shlex.quote(client_list_id)}: it cannot become two."
+        return self._retried("/order-lists", body, retry_for_s, say, (repeat, "client_list_id"))
+
+    def _retried(self, path: str, body: bytes, retry_for_s: float, say: Say, texts: tuple[str, str]) -> Reply:
+        """`texts`: how to repeat the command, and the name of the id that makes this safe."""
+        deadline = time.monotonic() + retry_for_s
+        pause, first = RETRY_FIRST_S, True
         while True:
-            answer, reason = self._try(body, first)
+            answer, reason = self._try(path, body, first)
             if answer is not None and answer.status not in AGAIN:
                 return self._accepted(answer)
             pause = max(_retry_after(answer), pause)
             if time.monotonic() + pause > deadline:
-                self._give_up(answer, reason, repeat)
-            say(f"{reason} Retrying with the same client_order_id in {pause:g} s.")
+                self._give_up(answer, reason, texts[0])
+            say(f"{reason} Retrying with the same {texts[1]} in {pause:g} s.")
             time.sleep(pause)
             pause, first = min(pause * 2, RETRY_MAX_S), False
 
-    def _try(self, body: bytes, first: bool) -> tuple[Reply | None, str]:
+    def _try(self, path: str, body: bytes, first: bool) -> tuple[Reply | None, str]:
         """Return a reply, or the reason why none came. Unreachable if the first connect fails: then nothing was sent."""
         try:
-            answer = self._ask("POST", "/orders", {}, body)
+            answer = self._ask("POST", path, {}, body)
         except Unreachable as trouble:
             if first and isinstance(trouble.__cause__, NOT_SENT):
                 raise

@@ -18,6 +18,7 @@ from apps.cli import (
     kill,
     market,
     order,
+    order_list,
     prices,
     reconcile,
     replay,
@@ -45,6 +46,7 @@ ORDER = (
     "status",
     "version",
     "order",
+    "list",
     "positions",
     "fills",
     "watch",
@@ -131,6 +133,7 @@ app.command("up", rich_help_panel=_RUN)(run.up)
 app.command("status", rich_help_panel=_RUN)(status.status)
 app.command("version", rich_help_panel=_RUN)(run.show_version)
 app.add_typer(order.app, name="order", help="Submit, show, replace and cancel orders.", rich_help_panel=_ORDERS)
+app.add_typer(order_list.app, name="list", help="Submit, show and cancel orders that belong together.", rich_help_panel=_ORDERS)
 app.command("positions", rich_help_panel=_ORDERS)(account.positions)
 app.command("fills", rich_help_panel=_ORDERS)(account.fills)
 app.command("watch", rich_help_panel=_ORDERS)(watch.watch)

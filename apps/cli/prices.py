@@ -28,9 +28,12 @@ from domain.market.csv_rows import BadColumns, Columns, columns_of
 from domain.market.file_times import day_of
 from domain.market.price_history import SIMULATED, DailyClose
 from domain.ports import Prices, Unavailable
+from domain.values import plain
 
 DAY_NS: Final = 86_400 * 10**9
 ROWS_AT_ONCE: Final = 1000
+LISTED_DAYS: Final = 31
+LISTED_DAYS_MAX: Final = 10_000
 DAY_MAX: Final = 2_932_896
 """9999-12-31."""
 SOURCE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -81,6 +84,34 @@ def load(
             )
 
 
+@app.command("list")
+def list_(
+    symbol: Annotated[str | None, typer.Argument(metavar="SYMBOL", help="Each close of this symbol; by default a summary of all.")] = None,
+    days: Annotated[
+        int, typer.Option(min=1, max=LISTED_DAYS_MAX, help="The last closes of each symbol, real and simulated.")
+    ] = LISTED_DAYS,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """List stored closes with their source: a loaded file, `bars:VENUE` (the recorded market) or `simulated`."""
+    if symbol is not None:
+        symbol_name(symbol)
+    symbols = [symbol] if symbol else sorted(load_instruments().instruments)
+    try:
+        closes = asyncio.run(_stored(find(data_dir, port_offset), symbols, days))
+    except Unavailable as error:
+        raise Unreachable(f"{str(error).rstrip('.')}.", START) from error
+    if symbol:
+        newest = sorted(closes, key=lambda close: -close.day)
+        show.table("", ("date", "close", "source"), [(day_text(each.day), plain(each.price), each.source) for each in newest], ("close",))
+        return
+    by_source: dict[tuple[str, str], list[int]] = {}
+    for close in closes:
+        by_source.setdefault((close.symbol, close.source), []).append(close.day)
+    rows = [(*of, len(found), day_text(min(found)), day_text(max(found))) for of, found in sorted(by_source.items())]
+    show.table("", ("symbol", "source", "closes", "from", "to"), rows, numbers=("closes",))
+
+
 @app.command()
 def forget(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL")],
@@ -90,7 +121,10 @@ def forget(
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
-    """Remove loaded closes; risk stops using them at once. Closes of the simulated market are not changed."""
+    """Remove loaded closes, or those from bars; risk stops using them at once. Closes of the simulated market are not changed.
+
+    A removed day stays empty until a close is loaded for it: the recorded market does not fill it again.
+    """
     symbol_name(symbol)
     begin, end = _day(first, 0), _day(last, DAY_MAX)
     try:
@@ -150,6 +184,12 @@ async def _load(addresses: Addresses, closes: Sequence[DailyClose], needed: int)
     for close in await store.recent(have, needed):
         have[close.symbol] += close.source != SIMULATED
     return have
+
+
+async def _stored(addresses: Addresses, symbols: Sequence[str], days: int) -> list[DailyClose]:
+    store = _store(addresses)
+    await store.prepare()
+    return await store.recent(symbols, days)
 
 
 async def _forget(addresses: Addresses, symbol: str, source: str | None, first: int, last: int) -> int:

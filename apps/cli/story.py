@@ -84,6 +84,7 @@ NO_VENUE = "to no venue"
 
 def _candidate(venue: Mapping[str, Any]) -> str:
     parts = [f"{name} {text(venue[name])}" for name in ("bid", "ask", "cost") if venue.get(name) is not None]
+    parts += [f"over {len(venue['levels'])} levels"] if venue.get("levels") else []
     note = f" ({text(venue['note'])})" if venue.get("note") else ""
     return f"{text(venue.get('venue'))} {' '.join(parts)}{note}"
 

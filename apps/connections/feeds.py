@@ -1,13 +1,14 @@
-"""Feeds: the subscription to quotes, and the notification that closes have changed."""
+"""Feeds: the subscriptions to quotes and to the books behind them, and the notification that closes have changed."""
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from nats.aio.client import Client
 
 from adapters import bus
 from adapters.subjects import PRICES_CHANGED
+from apps.connections.depths import Depths
 from apps.connections.ticks import Ticks
 from apps.runtime import metrics
 from apps.runtime.service import Chassis
@@ -30,6 +31,21 @@ async def follow_ticks(
     await ticks.start(client)
     metrics.read(chassis.registry, ticks.series)
     return ticks
+
+
+async def follow_depths(
+    chassis: Chassis[AnySettings],
+    client: Client,
+    listed: Listed,
+    clock: Clock,
+    venues: Iterable[str] = ("*",),
+    changed: Callable[[str, str], None] | None = None,
+) -> Depths:
+    """Keep the last book of each symbol at these venues. `changed` gets the venue and the symbol's token of one that arrives."""
+    depths = Depths(listed, clock.monotonic_ns, changed)
+    await depths.start(client, venues)
+    metrics.read(chassis.registry, depths.series)
+    return depths
 
 
 def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings], market: MarketSection = SIMULATED) -> Listed:

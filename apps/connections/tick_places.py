@@ -2,8 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from nats.aio.client import Client
@@ -12,12 +12,20 @@ from adapters.clock import SystemClock
 from adapters.dead_letters import SqliteDeadLetters
 from adapters.market_source import MarketSource
 from adapters.memory_places import MemoryDeadLetters
+from adapters.price_history import QuestDbPrices
+from adapters.questbars import QuestDbDayBars
 from adapters.questticks import QuestDbTicks
 from apps.runtime.chassis import Chassis
 from apps.runtime.failpoint import failpoint
 from config.s3 import s3_access
 from config.sink_settings import SinkTicksSettings
 from domain.archive.ports import DeadLetters, Place
+
+if TYPE_CHECKING:
+    from adapters.archived_days import ArchivedDays
+    from adapters.objects import Objects
+    from adapters.questdays import QuestDbTickDays
+    from domain.archive.day_proof import Row
 
 LETTERS_FILE: Final = "dead_letters.db"
 log = structlog.get_logger()
@@ -46,14 +54,36 @@ def questdb_ticks(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
     return place
 
 
+def day_bars(chassis: Chassis[SinkTicksSettings]) -> QuestDbDayBars:
+    return QuestDbDayBars(str(chassis.settings.questdb.pg_url))
+
+
+def prices(chassis: Chassis[SinkTicksSettings]) -> QuestDbPrices:
+    """Open the daily closes beside the ticks, where risk reads them."""
+    return QuestDbPrices(str(chassis.settings.questdb.pg_url))
+
+
 def market_objects(chassis: Chassis[SinkTicksSettings], stream: str) -> Place:
-    # imported only where objects are written: together they take 60 MB
+    from adapters.objectstore import MarketObjects  # imported only where objects are written: it takes 60 MB
+
+    return MarketObjects(_objects(chassis), stream, failpoint)
+
+
+def tick_days(
+    chassis: Chassis[SinkTicksSettings],
+) -> "tuple[QuestDbTickDays, ArchivedDays, Callable[[str, Sequence[str]], Callable[[Row], Any]]]":
+    """Open what old days are compared by: the tables, the archive, and what identifies a row of a table."""
+    from adapters.archived_days import ArchivedDays
+    from adapters.questdays import QuestDbTickDays, key_of
+
+    return QuestDbTickDays(str(chassis.settings.questdb.pg_url), SystemClock()), ArchivedDays(_objects(chassis)), key_of
+
+
+def _objects(chassis: Chassis[SinkTicksSettings]) -> "Objects":
     from adapters.objects import Objects
-    from adapters.objectstore import MarketObjects
 
     access = s3_access(chassis.environment or os.environ)
-    objects = Objects.at(chassis.settings.s3.address, endpoint=access.endpoint, credentials=access.keys)
-    return MarketObjects(objects, stream, failpoint)
+    return Objects.at(chassis.settings.s3.address, endpoint=access.endpoint, credentials=access.keys)
 
 
 PLACES: Final[Mapping[str, Callable[[Chassis[SinkTicksSettings], str], Place]]] = {"questdb": questdb_ticks, "s3": market_objects}

@@ -21,6 +21,8 @@ FIRST: Final = "oms"
 
 Decide = Callable[[Terms], RiskReply]
 """Risk's decision, with a reservation if the terms have an order id. Fails closed, never raises."""
+DecideList = Callable[[Sequence[Terms]], Sequence[RiskReply]]
+"""Risk's decisions on the orders of one list, with reservations for all or none. Fails closed, never raises."""
 Answered = Callable[[Sequence[CommandAnswer]], None]
 Perform = Callable[[Sequence[ServiceCommand], Answered], None]
 """oms records the commands of services; the answers, one for each command, follow the ack."""
@@ -41,6 +43,7 @@ class Unit:
         """For requests to risk and exeq. Requests to oms are bounded by its intake."""
         self.interest: Interest | None = None
         self.decide: Decide | None = None
+        self.decide_list: DecideList | None = None
         self.perform: Perform | None = None
 
     def front(self, service: str, app: Handler) -> Handler:

@@ -9,6 +9,7 @@ from domain.execution.projection import Executions
 from domain.execution.routing import WELL, NoRoute, RoutedVenue, Routing, VenueStatus, route
 from domain.execution.token_bucket import TokenBucket
 from domain.instruments import Instrument
+from domain.market.depth import KnownDepths
 from domain.market.quotes import Market
 from domain.order.events import OrderSubmitted
 from domain.ports import Clock
@@ -47,7 +48,9 @@ class Router:
         executions: Executions,
         *,
         killed: Callable[[str], bool],
+        depths: KnownDepths | None = None,
     ) -> None:
+        """`depths` are the books behind the quotes; without them the touch counts."""
         self.venues = venues
         self.rules = rules
         self.disconnected: set[str] = set()
@@ -57,19 +60,22 @@ class Router:
         self._market = market
         self._clock = clock
         self._executions = executions
+        self._depths = depths
 
     def decide(self, order: OrderSubmitted, *, take: bool = True) -> Routing | NoRoute:
         """Return a route, with its tokens taken unless `take` is false, or the reason why no venue is available."""
-        now = self._clock.monotonic_ns()
+        now, depths = self._clock.monotonic_ns(), self._depths
+        since = now - self.rules.quote_age_max_ns
         found = route(
             order,
             self.venues.values(),
-            self._market.quotes(order.symbol, now - self.rules.quote_age_max_ns),
+            self._market.quotes(order.symbol, since),
             self.rules.policy,
             standings=self.standings(now),
             instrument=self._instruments.get(order.symbol),
             pin=self.rules.pin,
             tried=self._executions.tried(order.order_id),
+            depth_of=None if depths is None else lambda quote: depths.of(quote, since),
         )
         if take and isinstance(found, Routing):
             for leg in found.legs:

@@ -13,6 +13,7 @@ from adapters.codec import ORDER_COMMITS
 from adapters.local_kills import DIRECTORY, LocalKills
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
+from apps.connections.depths import Depths
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
@@ -40,7 +41,7 @@ from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
 from domain.instruments import Instrument
-from domain.market.quotes import Market, Quote
+from domain.market.quotes import STALE, Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
 
@@ -59,9 +60,9 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     journal = await journals.followed_orders(client, unit)
     oms, market, publisher, controls = oms_commands(client, unit), Market(), Publisher(client), Controls()
     switch = ExeqKillSwitch(controls, _local_kills(settings.service.data_dir))
-    ticks = await _follow_ticks(chassis, client, market, instruments, listed, clock)
+    ticks, depths = await _follow_market(chassis, client, market, instruments, listed, clock)
     executions = Executions(holds_stops=settings.routing.stops == "exeq")
-    routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed)
+    routing = Router(venues, instruments, market, clock, rules, executions, killed=switch.venue_killed, depths=depths)
     ownership = Ownership(oms, turn.sender, turn.holds, chassis.fail)
     venue_wire = VenueWire(publisher.put, nats.interest(chassis, client, unit), venues)
     executor = Executor(
@@ -99,7 +100,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
 
     def stats() -> dict[str, Any]:
         own = _stats(executor, doubts, orders, snapshots, reconciling) | {"orders_announced": venue_wire.announced.stats()}
-        own |= {"quotes": ticks.stats(), "requests_dropped": publisher.dropped}
+        own |= {"quotes": ticks.stats(), "requests_dropped": publisher.dropped} | ({} if depths is None else {"depths": depths.stats()})
         return own | switch.stats()
 
     routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
@@ -107,21 +108,26 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     return Service(router=routes, stats=stats)
 
 
-async def _follow_ticks(
+async def _follow_market(
     chassis: Chassis[ExeqSettings],
     client: Client,
     market: Market,
     instruments: Mapping[str, Instrument],
     venues: Mapping[str, VenueSettings],
     clock: Clock,
-) -> Ticks:
-    """Keep the quotes of the venues that orders go to. With a real market, paper venues among them show its quotes."""
+) -> tuple[Ticks, Depths | None]:
+    """Keep the quotes of the venues that orders go to. With a real market also their books; paper venues show its quotes and books."""
+    quoted = feeds.listed(instruments, venues, chassis.settings.market)
+    is_simulated = chassis.settings.market.mode == "simulated"
+    depths = None if is_simulated else await feeds.follow_depths(chassis, client, quoted, clock, venues)
 
     def take(quote: Quote, arrived_ns: int) -> None:
         if quote.venue in venues:
             market.update(quote, arrived_ns)
+            if depths is not None and STALE in quote.flags:
+                depths.end(quote)
 
-    return await feeds.follow_ticks(chassis, client, take, feeds.listed(instruments, venues, chassis.settings.market), clock)
+    return await feeds.follow_ticks(chassis, client, take, quoted, clock), depths
 
 
 def _router(

@@ -34,6 +34,8 @@ def order_view(order: Order) -> View:
         "priority": order.priority,
         "post_only": order.post_only,
         "reduce_only": order.reduce_only,
+        "group_id": order.group_id or None,
+        "role": order.role or None,
         "status": order.status,
         "cum_quantity": order.cum_quantity,
         "leaves_quantity": order.leaves_quantity,

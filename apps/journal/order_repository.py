@@ -80,6 +80,18 @@ class OrderRepository:
                 del self._absent[next(iter(self._absent))]
         return order
 
+    def members(self, group_id: str) -> dict[str, Order]:
+        """Return the orders of a list by id, from memory and the store; empty if there is no such list. Unavailable."""
+        here = self.orders.groups.get(group_id, {})
+        group = next((order.group for order in here.values() if order.group is not None), None)
+        if group is not None and all(order_id in here for order_id in group.members):
+            return dict(here)
+        found = {order.order_id: order for order in self._store.members(group_id)} | here
+        group = next((order.group for order in found.values() if order.group is not None), None)
+        if group is not None and (missing := [order_id for order_id in group.members if order_id not in found]):
+            raise Unavailable(f"the order store lacks order {missing[0]} of list {group_id}")
+        return found
+
     def named(self, account: str, client_order_id: str) -> Order | None:
         """Return the order that the client called so, at its submit or at a replace. Unavailable."""
         order = self.find(order_id_of(account, client_order_id))

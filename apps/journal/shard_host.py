@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -13,12 +12,15 @@ from adapters.memory import MemoryOrderStore
 from apps.journal.commit_feed import CommitFeed
 from apps.journal.event_time import EventClock
 from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
+from apps.journal.list_reactions import UNRULED, ListReactions, waiting_for
+from apps.journal.list_reactions import Landed as Landed
 from apps.journal.order_repository import TRADES, OrderRepository
 from apps.journal.repetition import RepetitionFilter
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
 from domain.execution.owner import UNIT, Owner, owner_of
+from domain.groups.contingency import Rules
 from domain.order import events as e
-from domain.order.commands import DoubtRoute, ExeqCommand, OrderCommand, TakeShard
+from domain.order.commands import DoubtRoute, ExeqCommand, OrderCommand, RecordList, SubmitOrder, TakeShard, TriggerOrder
 from domain.order.decider import Events, decide
 from domain.order.holdings import Key
 from domain.order.index import Orders
@@ -36,23 +38,16 @@ REDUCED_MAX: Final = 1000
 """Orders that one commit cuts or cancels because a position moved; any others follow a little later."""
 
 
-class Landed(msgspec.Struct, frozen=True):
-    """The result of one command, once on disk. If it changed nothing, `seq` is the order's last commit.
-
-    A refusal is for the caller only: it is among `events`, but not in the journal.
-    """
-
-    order: Order | None
-    events: Events
-    seq: int
-    cum_quantity: Decimal = ZERO
-    notional: Decimal = ZERO
-
-
 class CommandRefused(msgspec.Struct, frozen=True):
     """A refusal of TakeShard: `owner` has the shard, under another epoch than the request expected."""
 
     owner: Owner
+
+
+class IdTaken(msgspec.Struct, frozen=True):
+    """A list was not recorded: an order with the id of one of its legs exists."""
+
+    order: Order
 
 
 Taken = Callable[[Landed | CommandRefused | Unavailable], None]
@@ -75,8 +70,11 @@ class ShardHost:
         replicas: int = 1,
         feed: CommitFeed | None = None,
         negative_prices: Set[str] = frozenset(),
+        rules: Rules = UNRULED,
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
+
+        `rules`: what the rules of lists need to know.
 
         `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
         """
@@ -91,6 +89,7 @@ class ShardHost:
         self._repeats = RepetitionFilter()
         self.stamps = EventClock(clock)
         self.book = OrderRepository(store or MemoryOrderStore())
+        self._lists = ListReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, rules)
         self._taking = False
         self.recoveries = 0
         self.on_landed: Callable[[Landed], None] = lambda landed: None
@@ -181,9 +180,12 @@ class ShardHost:
             return
         try:
             order = self.book.find(command.order_id)
+            members = self._lists.members(order) if order is not None and order.group_id else None
         except Unavailable as trouble:
             then(trouble)
             return
+        if members is not None and type(command) is TriggerOrder and order is not None:
+            command = waiting_for(members, order, command)
         events = decide(order, command, self.stamps.now(order.updated_at if order else 0), self._negative_prices)
         facts = self._repeats.facts(events)
         reactions: Sequence[Landed] = ()
@@ -200,8 +202,10 @@ class ShardHost:
 
         cum, notional = (order.cum_quantity, order.notional) if order else (ZERO, ZERO)
         if facts:
+            if members is not None:
+                reactions = self._lists.follow(members, facts)
             if order is not None and self.book.orders.reducing:
-                reactions = self._reactions(order, facts)
+                reactions = [*reactions, *self._reactions(order, facts)]
             ticket = self._add(commits, facts, reactions, landed)
             if order is not None:
                 order.commit = ticket
@@ -216,6 +220,38 @@ class ShardHost:
         if commits is None or not commits.trusted:
             return 0
         reactions = self._reduced(key, ())
+        if reactions:
+            self._add(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
+        return len(reactions)
+
+    def submit_list(self, legs: Sequence[SubmitOrder], record: RecordList, then: Callable[[Landed | IdTaken | Unavailable], None]) -> None:
+        """Record a list and its orders in one commit; call `then` with its lead after the ack."""
+        commits = self._commits
+        if commits is None or not commits.trusted:
+            then(Unavailable("the order journal is not available"))
+            return
+        try:
+            known = next((order for leg in legs if (order := self.book.find(leg.order_id)) is not None), None)
+        except Unavailable as trouble:
+            then(trouble)
+            return
+        if known is not None:
+            then(IdTaken(known))
+            return
+        lead, made = self._lists.submit(legs, record)
+
+        def landed(outcome: Outcome) -> None:
+            self._all_landed(made, outcome)
+            then(outcome if isinstance(outcome, Unavailable) else Landed(lead, (), outcome))
+
+        self._add(commits, (), made, landed)
+
+    def look_at(self, group_id: str) -> int:
+        """Apply the rules of a list without an event: a refused request is repeated. Return how many orders changed. Unavailable."""
+        commits = self._commits
+        if commits is None or not commits.trusted:
+            return 0
+        reactions = self._lists.follow(self.book.members(group_id), ())
         if reactions:
             self._add(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
         return len(reactions)

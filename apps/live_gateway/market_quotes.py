@@ -1,21 +1,35 @@
-"""Quotes of the market's venues, shown by the paper venues in their own shape: of a named venue, or of the best one."""
+"""Quotes and books of the market's venues, shown by the paper venues in their own shape: of a named venue, or of the best one."""
 
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from apps.live_gateway.venue_host import VenueHost
-from domain.market.quotes import Market, Quote, best_source
+from domain.market.depth import Depth, KnownDepths
+from domain.market.quotes import STALE, Market, Quote, best_source
 from domain.ports import Clock
+from domain.values import Side, subject_token
 
 AGE_MAX_NS: Final = 3_000_000_000
 """A valid quote is repeated about once a second. One that was not for this long ends: its feed, or normalizer, is away."""
 LOOK_S: Final = 0.25
 
 
+class _ShownQuote(NamedTuple):
+    """The quote of the market that a paper venue shows, and the book behind it."""
+
+    quote: Quote
+    book: Depth | None
+
+    def has_levels_of(self, book: Depth | None) -> bool:
+        if self.book is None or book is None:
+            return self.book is book
+        return self.book.bids == book.bids and self.book.asks == book.asks
+
+
 class MarketQuotes:
-    """The latest quotes of the market, and what each paper venue shows of them."""
+    """The latest quotes of the market, and what each paper venue shows of them. Without `books` only their touch."""
 
     def __init__(self, hosts: Mapping[str, VenueHost], clock: Clock) -> None:
         self._hosts = hosts
@@ -23,8 +37,10 @@ class MarketQuotes:
         self._market = Market()
         self._changed: dict[str, None] = {}
         self._known: set[str] = set()
-        self._shown: dict[tuple[str, str], Quote] = {}
-        """By paper venue and symbol, the quote of the market that it shows."""
+        self._shown: dict[tuple[str, str], _ShownQuote] = {}
+        """By paper venue and symbol."""
+        self._symbols = {subject_token(symbol): symbol for host in hosts.values() for symbol in host.instruments}
+        self.books: KnownDepths | None = None
         self._wake = asyncio.Event()
         self._looked_at = 0
 
@@ -33,8 +49,16 @@ class MarketQuotes:
         if quote.venue in self._hosts:
             return
         self._market.update(quote, arrived_ns)
+        if self.books is not None and STALE in quote.flags:
+            self.books.end(quote)
         self._changed[quote.symbol] = None
         self._wake.set()
+
+    def take_book(self, venue: str, token: str) -> None:
+        """Note that a book has arrived, by the token of its symbol. The paper venues' own ones are ignored."""
+        if venue not in self._hosts and (symbol := self._symbols.get(token)) is not None:
+            self._changed[symbol] = None
+            self._wake.set()
 
     async def run(self) -> None:
         """Show what changed, at once, and end what is too old, until cancelled."""
@@ -59,19 +83,30 @@ class MarketQuotes:
     async def _show(self, symbol: str, now: int) -> None:
         """Show what is new. A quote is shown once: shown again, it would renew the sizes that orders took since.
 
-        One that normalizer repeats is published again, so that readers know it is still valid.
+        One that normalizer repeats is published again, so that readers know it is still valid. A book arrives shortly before its quote:
+        until then the last quote keeps its own book. From its next quote on a venue shows a book that belongs to it, or none.
         """
         quotes = self._market.quotes(symbol, now - AGE_MAX_NS)
         for name, host in self._hosts.items():
             wanted = host.settings.market
             source = best_source(quote for quote in quotes if wanted in ("", quote.venue))
-            shown = self._shown.get((name, symbol))
+            before = self._shown.pop((name, symbol), None)
             if source is None:
-                self._shown.pop((name, symbol), None)
                 await host.end(symbol)
-            elif source is not shown:
-                self._shown[name, symbol] = source
-                if source == shown:
-                    host.repeat(symbol)
-                else:
-                    await host.show(source, source.at)
+                continue
+            book = self._book_of(source, now)
+            if before is not None and source is before.quote and (book is None or before.has_levels_of(book)):
+                self._shown[name, symbol] = before
+                continue
+            self._shown[name, symbol] = _ShownQuote(source, book)
+            if before is not None and source is before.quote and book is not None:
+                await host.show_book(book)
+            elif before is not None and source == before.quote and before.has_levels_of(book):
+                host.repeat(symbol)
+            else:
+                await host.show(source, source.at, book)
+
+    def _book_of(self, quote: Quote, now: int) -> Depth | None:
+        """Return the book that belongs to the quote on both sides, if it is known."""
+        book = self.books.of(quote, now - AGE_MAX_NS) if self.books is not None else None
+        return book if book is not None and all(book.belongs_to(quote, side) for side in Side) else None

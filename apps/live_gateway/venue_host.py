@@ -22,12 +22,14 @@ from apps.runtime.failpoint import failpoint
 from config.catalogue import VenueSettings
 from domain.execution.owner import UNIT
 from domain.instruments import Instrument
+from domain.market.depth import Depth
 from domain.market.quotes import STALE, Quote
-from domain.market.simulated import shaped
+from domain.market.simulated import shaped, shaped_depth
 from domain.order.commands import VenueReport
 from domain.order.events import JournalAccepted, ShardHeld
 from domain.paper.events import (
     Deed,
+    DeepQuote,
     EpochMet,
     Meet,
     Message,
@@ -103,6 +105,9 @@ class VenueHost:
         self.venue = self._new_venue()
         self.reports = ReportLog(journal)
         self.quotes: dict[str, Quote] = {}
+        self._books: dict[str, Depth] = {}
+        """Of the quotes that came with a book, as shown."""
+        self._quoted: dict[str, Quote] = {}
         self.quoted_at: dict[str, float] = {}
         self.ready = asyncio.Event()
         self.on_ready: Callable[[bool], None] = lambda ready: None
@@ -151,22 +156,43 @@ class VenueHost:
         await self._inbox.put((0, deed))
         await self.ask(lambda: None)
 
-    async def show(self, base: Quote, at: int) -> None:
-        """Show a quote of the common market with this venue's spread and depth, if it trades the symbol."""
+    async def show(self, base: Quote, at: int, book: Depth | None = None) -> None:
+        """Show a quote of the common market with this venue's spread and depth, if it trades the symbol; `book`: with these levels."""
         instrument = self.instruments.get(base.symbol)
         if instrument is not None:
             quote = shaped(base, self.name, instrument, self.settings.spread_ticks, self.settings.depth_scale, at)
             self.quotes[quote.symbol] = quote
-            await self._inbox.put((0, quote))
+            await self._show(quote, book, instrument)
+
+    async def show_book(self, book: Depth) -> None:
+        """Show other levels behind the same touch."""
+        instrument, quote = self.instruments.get(book.symbol), self.quotes.get(book.symbol)
+        if instrument is not None and quote is not None:
+            await self._show(quote, book, instrument)
+
+    async def _show(self, quote: Quote, book: Depth | None, instrument: Instrument) -> None:
+        if book is None:
+            self._books.pop(quote.symbol, None)
+        else:
+            own = self.settings
+            self._books[quote.symbol] = shaped_depth(book, self.name, instrument, own.spread_ticks, own.depth_scale)
+        await self._inbox.put((0, self._shown(quote)))
+
+    def _shown(self, quote: Quote) -> Quote | DeepQuote:
+        book = self._books.get(quote.symbol)
+        return quote if book is None else DeepQuote(quote, book)
 
     def repeat(self, symbol: str) -> None:
-        """Publish the last quote of a symbol again. For the venue this is not a new quote."""
+        """Publish the last quote of a symbol again, with its book. For the venue this is not a new quote."""
         if (quote := self.quotes.get(symbol)) is not None:
+            if (book := self._books.get(symbol)) is not None:
+                self._publish_book(book)
             self.publish_quote(quote)
 
     async def end(self, symbol: str) -> None:
         """Stop showing a symbol: its last quote leaves with the flag `stale` and without sizes, so nothing trades with it."""
         shown = self.quotes.pop(symbol, None)
+        self._books.pop(symbol, None)
         if shown is not None:
             await self._inbox.put((0, msgspec.structs.replace(shown, bid_size=ZERO, ask_size=ZERO, flags=(*shown.flags, STALE))))
 
@@ -225,7 +251,7 @@ class VenueHost:
     async def _work_all(self, commits: GroupCommit[VenueEvent]) -> None:
         self._ticket = 0
         for quote in self.quotes.values():
-            self._take(quote)
+            self._take(self._shown(quote))
         self.ready.set()
         self.on_ready(True)
         async with asyncio.TaskGroup() as tasks:
@@ -298,10 +324,22 @@ class VenueHost:
         self._latest = max(self._latest, now)
         if isinstance(message, Quote):
             self.publish_quote(message)
+        elif isinstance(message, DeepQuote):
+            self._publish(message)
         for group in groups(events):
             self._ticket = self._commits.add(group, partial(self._landed, self._commits, group))
 
+    def _publish(self, message: DeepQuote) -> None:
+        """Publish a book, and then its quote if that is another one than the last: levels behind a touch concern few readers."""
+        self._publish_book(message.depth)
+        if self._quoted.get(message.quote.symbol) is not message.quote:
+            self.publish_quote(message.quote)
+
+    def _publish_book(self, book: Depth) -> None:
+        self._send(subjects.depth(self.name, subject_token(book.symbol)), encode(book))
+
     def publish_quote(self, quote: Quote) -> None:
+        self._quoted[quote.symbol] = quote
         self.quoted_at[quote.symbol] = asyncio.get_running_loop().time()
         self._send(subjects.ticks(subject_token(quote.symbol)), encode(quote))
 

@@ -87,8 +87,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     elif feed := _feed(settings, recording, list(markets.values()), audience, clock):
         chassis.spawn(feed, tasks.QUOTES)
     if recording is None:
-        prices = stores.prices(chassis)
-        chassis.spawn(lambda: keep_closes(markets, prices, clock, partial(feeds.announce_prices, client)), tasks.CLOSES)
+        _keep_closes(chassis, client, markets, clock)
 
     def stats() -> dict[str, object]:
         return {
@@ -105,6 +104,12 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
     metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, publisher))
     return Service(router=routes, stats=stats)
+
+
+def _keep_closes(chassis: Chassis[GatewaySettings], client: Client, markets: Mapping[str, SimulatedMarket], clock: Clock) -> None:
+    prices, announce = stores.prices(chassis), partial(feeds.announce_prices, client)
+    beside_market = chassis.settings.market.mode != "simulated"
+    chassis.spawn(lambda: keep_closes(markets, prices, clock, announce, beside_market=beside_market), tasks.CLOSES)
 
 
 def recorded_quotes(
@@ -132,10 +137,12 @@ async def _follow_market(
     instruments: Mapping[str, Instrument],
     clock: Clock,
 ) -> None:
-    """Show the quotes of the market's venues."""
+    """Show the quotes and books of the market's venues."""
     quotes = MarketQuotes(hosts, clock)
     own = {name: host.settings for name, host in hosts.items()}
-    await feeds.follow_ticks(chassis, client, quotes.take, feeds.listed(instruments, own, chassis.settings.market), clock)
+    quoted = feeds.listed(instruments, own, chassis.settings.market)
+    quotes.books = await feeds.follow_depths(chassis, client, quoted, clock, changed=quotes.take_book)
+    await feeds.follow_ticks(chassis, client, quotes.take, quoted, clock)
     chassis.spawn(quotes.run, tasks.QUOTES)
 
 

@@ -14,6 +14,8 @@ from adapters.market_lookup import MarketLookup
 from apps.normalizer.venue_reader import VenueReader
 from apps.normalizer.venue_run import VenueRun
 from apps.runtime.log_limit import LogLimit
+from domain.market.across_venues import AcrossVenues
+from domain.market.records import FactKind
 from domain.market.venues.feed import Wish, WishKind
 from domain.ports import Unavailable
 
@@ -40,6 +42,7 @@ class MarketWatch:
     ) -> None:
         """`client` is connected to the market's server."""
         self.readers: dict[str, VenueReader] = {}
+        self.across = AcrossVenues()
         self.asked: Counter[str] = Counter(dict.fromkeys((*(kind.value for kind in WishKind), "unanswered"), 0))
         self._client = client
         self._raw = raw
@@ -88,15 +91,24 @@ class MarketWatch:
                     run.due_bars()
 
     async def look(self) -> None:
-        """Look for silent symbols and open wishes until cancelled."""
+        """Look for silent symbols, open wishes and markets that cross, until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             wanted: list[tuple[str, Wish]] = []
             for name, run in self.runs.items():
                 run.silence()
                 wanted += [(name, wish) for wish in run.due_wishes()]
+            self.compare(int(asyncio.get_running_loop().time() * 1e9))
             for first in range(0, len(wanted), ASKED_AT_ONCE_MAX):
                 await asyncio.gather(*(self._ask(name, wish) for name, wish in wanted[first : first + ASKED_AT_ONCE_MAX]))
+
+    def compare(self, now: int) -> None:
+        """Note where the bid of one venue reaches the ask of another. `now`: of a steady clock, nanoseconds."""
+        runs = self.runs
+        for crossing in self.across.look((quote for run in runs.values() for quote in run.live_quotes()), now):
+            if (run := runs.get(crossing.venue)) is not None:
+                kind = FactKind.CROSSED_VENUES if crossing.begins else FactKind.UNCROSSED_VENUES
+                run.note(kind, crossing.symbol, crossing.detail)
 
     async def trouble(self, lag_max_s: float) -> str | None:
         """Return why the reading is not as it should be; None if it is."""

@@ -22,10 +22,12 @@ def series(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> Ite
     dropped = sum((run.fold.dropped for run in runs.values()), Counter[str]())
     yield counter("normalizer_dropped", "Frames, updates and trades that decoders dropped without a fact, by reason", dropped, "reason")
     yield gauge("normalizer_books_valid", "Books that are valid now", {name: len(run.fold.owners) for name, run in runs.items()}, "venue")
+    yield gauge("normalizer_crossed_symbols", "Symbols whose bid at one venue reaches the ask of another", watch.across.crossed)
     yield gauge(
         "normalizer_lag_seconds", "Age of the last frames when they were read", {n: r.lag_ns() / 1e9 for n, r in runs.items()}, "venue"
     )
     yield counter("normalizer_ticks", "Quotes sent to the core", {name: run.ticks_sent for name, run in runs.items()}, "venue")
+    yield counter("normalizer_depths", "Books sent to exeq and the paper venues", {n: r.depths_sent for n, r in runs.items()}, "venue")
     yield counter(
         "normalizer_ticks_conflated", "Quotes replaced before they were sent", {n: r.ticks.conflated for n, r in runs.items()}, "venue"
     )
@@ -51,6 +53,7 @@ def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict
         "frames": {"read": shared.quality.frames, "rejected": shared.quality.rejected},
         "facts": dict(shared.facts.counts),
         "asked": dict(watch.asked),
+        "crossed_symbols": watch.across.crossed,
         "messages_dropped": publisher.dropped,
         "venues": {
             name: {
@@ -62,6 +65,7 @@ def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict
                 "steps_waiting": run.out.waiting,
                 "repeated": run.out.repeated,
                 "ticks": {"sent": run.ticks_sent, "conflated": run.ticks.conflated},
+                "depths_sent": run.depths_sent,
                 "trades": {"duplicates": run.bars.duplicates, "too_late_for_bars": run.bars.too_late},
                 "late_frames": run.fold.late_frames,
                 "dropped_without_a_fact": dict(run.fold.dropped),

@@ -1,6 +1,6 @@
-"""One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once."""
+"""One venue: its frames are folded, records are queued for the streams, changed quotes leave for the core at once, after their book."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 import structlog
@@ -12,11 +12,13 @@ from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import RecordsOut
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
-from domain.market.conflation import Conflation, TickPace
+from domain.market.collar import CollarRule
+from domain.market.conflation import ChangedBooks, Conflation, DepthPace, TickPace
+from domain.market.depth import Depth
 from domain.market.liveness import Liveness, Patience, StepKind
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
 from domain.market.quotes import Quote
-from domain.market.records import Fact, FactKind
+from domain.market.records import Fact, FactKind, Flag
 from domain.market.venues.feed import BookView, RawFrames, Wish, WishKind
 from domain.market.wishes import SECOND, Wishes
 from domain.ports import Clock
@@ -38,7 +40,9 @@ class VenueRules(NamedTuple):
     books: BookRules
     patience: Patience
     pace: TickPace
+    depth: DepthPace
     behind_max: int
+    collar: CollarRule = CollarRule()
 
 
 class VenueShared(NamedTuple):
@@ -58,12 +62,14 @@ class VenueRun:
         self.venue = venue
         self.out = out
         self.bars = bars
-        self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch)
+        self.fold = VenueFold(venue, rules.decoder_of, rules.books, since_epoch, rules.collar)
         self.wishes = Wishes()
         self.ticks = Conflation(rules.pace)
+        self.books = ChangedBooks(rules.depth.interval)
         self.liveness = Liveness(rules.patience)
         self.failures = 0
         self.ticks_sent = 0
+        self.depths_sent = 0
         self.bars_since: int | None = None
         """From when on all trades are in the bars, nanoseconds UTC."""
         self._rules = rules
@@ -113,12 +119,17 @@ class VenueRun:
                 self.wishes.forget(fact.symbol)
         for symbol in out.heard:
             self.liveness.heard(symbol, now)
+        if self._rules.depth.levels:
+            self.books.changed(out.heard)
+            self.books.changed(out.snapshots)
         for symbol, moved in out.snapshots.items():
             self.liveness.snapshot(symbol, now, moved=moved)
         for symbol in out.whole:
             self.wishes.settled(symbol)
         for symbol in out.ended:
             self._end(symbol, now)
+        for symbol in out.held:
+            self._end_mark(symbol, now)
         if out.quotes:
             self._offer({quote.symbol: quote for quote in out.quotes}, out, now, fresh=fresh)
         if fresh:
@@ -149,22 +160,31 @@ class VenueRun:
             if step.kind is StepKind.STALE and step.symbol in self.fold.owners:
                 self.apply(self.fold.silence(step.symbol, wall), now, fresh=False)
             elif step.kind is StepKind.FRESH:
-                fact = Fact(
-                    fact=FactKind.FRESH,
-                    venue=self.venue,
-                    at=wall,
-                    symbol=step.symbol,
-                    detail=f"after {step.silent // 1_000_000} ms",
-                    epoch=self.fold.epoch,
-                )
-                self.apply(Normalised(epoch=self.fold.epoch, n=0, received=wall, facts=[fact]), now, fresh=False)
+                self.note(FactKind.FRESH, step.symbol, f"after {step.silent // 1_000_000} ms")
             elif step.kind is StepKind.RECONNECT:
                 self.wishes.want(Wish(kind=WishKind.RECONNECT, reason=f"{step.symbol} is mute"), now)
 
+    def note(self, kind: FactKind, symbol: str, detail: str) -> None:
+        """Publish a fact that comes from no frame."""
+        wall, epoch = self._shared.clock.now_ns(), self.fold.epoch
+        fact = Fact(fact=kind, venue=self.venue, at=wall, symbol=symbol, detail=detail, epoch=epoch)
+        out = Normalised(epoch=epoch, n=0, received=wall, facts=[fact])
+        self.apply(out, self._shared.clock.monotonic_ns(), fresh=False)
+
+    def live_quotes(self) -> Iterator[Quote]:
+        """Yield the quotes that are marks now; none that is inexact."""
+        for symbol in self.fold.owners:
+            if self.ticks.is_live(symbol) and (quote := self.fold.quote(symbol)) is not None and Flag.INEXACT not in quote.flags:
+                yield quote
+
     def due_ticks(self) -> None:
-        """Send the quotes that waited, and repeat those that are valid and unchanged."""
-        for quote in self.ticks.due(self._shared.clock.monotonic_ns()):
+        """Send the quotes that waited, and repeat those that are valid and unchanged. Send books that changed behind their touch."""
+        now = self._shared.clock.monotonic_ns()
+        for quote in self.ticks.due(now):
             self._send(quote)
+        for symbol in self.books.due(now):
+            if self.ticks.is_live(symbol) and (shown := self.fold.quote(symbol)) is not None:
+                self._send_depth(shown)
 
     def due_wishes(self) -> list[Wish]:
         """Return what the gateway is to be asked for now; nothing while frames of the past are read."""
@@ -203,7 +223,7 @@ class VenueRun:
 
     def _offer(self, quotes: dict[str, Quote], out: Normalised, now: int, *, fresh: bool) -> None:
         for symbol, quote in quotes.items():
-            if symbol in out.ended:
+            if symbol in out.ended or symbol in out.held:
                 continue
             if not fresh:
                 self._end_mark(symbol, now)
@@ -226,5 +246,20 @@ class VenueRun:
             self._send(ended)
 
     def _send(self, quote: Quote) -> None:
+        """Send a quote after its book, so that who has the quote has the book too."""
+        if self._rules.depth.levels and Flag.STALE not in quote.flags:
+            self._send_depth(quote)
         self.ticks_sent += 1
         self._shared.send(subjects.ticks(subject_token(quote.symbol)), encode(quote))
+
+    def _send_depth(self, quote: Quote) -> None:
+        """Send the top of the book that a quote is of."""
+        symbol = quote.symbol
+        view = self.fold.book(symbol, self._rules.depth.levels)
+        self.books.sent(symbol, self._shared.clock.monotonic_ns())
+        if view is None or not view.valid:
+            return
+        bids, asks, at, received = tuple(view.bids), tuple(view.asks), view.at, view.received
+        depth = Depth(symbol=symbol, venue=self.venue, bids=bids, asks=asks, at=at, received=received, seq=view.seq, flags=quote.flags)
+        self.depths_sent += 1
+        self._shared.send(subjects.depth(self.venue, subject_token(symbol)), encode(depth))

@@ -19,7 +19,8 @@ from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.metrics import Observations
 from config.normalizer_settings import NormalizerSettings
-from domain.market.conflation import TickPace
+from domain.market.collar import CollarRule
+from domain.market.conflation import DepthPace, TickPace
 from domain.market.liveness import Patience
 from domain.market.normalization import BookRules
 from domain.market.venues.kinds import decoder
@@ -83,7 +84,9 @@ def rules_of(settings: NormalizerSettings) -> VenueRules:
         books=BookRules(books.levels, _ns(books.snapshot_sec), books.delta_levels_max),
         patience=Patience(live.factor, _ns(live.least_sec), _ns(live.most_sec), _ns(live.window_sec)),
         pace=TickPace(SECOND // ticks.touch_per_symbol_max, _ns(ticks.repeat_sec)),
+        depth=DepthPace(ticks.depth_levels, SECOND // ticks.depth_per_symbol_max),
         behind_max=_ns(ticks.behind_max_sec),
+        collar=CollarRule(settings.prints.collar_pct.scaleb(-2), settings.prints.confirm),
     )
 
 

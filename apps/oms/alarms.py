@@ -9,7 +9,7 @@ from apps.journal.shard_host import Landed
 from apps.oms.metrics import OmsMetrics
 from domain.alarms import ALARMING, KEPT_MAX, Alarm, alarm_of, alarm_views
 from domain.order.decider import Events
-from domain.order.events import OrderEvent, OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
+from domain.order.events import ListFlagged, OrderEvent, OrderFilled, OrderInDoubt, ReplaceRefused, ReportQuarantined, TransitionRefused
 
 log = structlog.get_logger()
 
@@ -60,5 +60,8 @@ class OrderAlarms:
         elif type(event) is OrderInDoubt:
             self._metrics.doubted(event.reason)
             log.error("order in doubt", order_id=event.order_id, route_id=event.route_id, venue=event.venue, reason=event.reason)
+        elif type(event) is ListFlagged:
+            self._metrics.list_flagged(event.flag)
+            log.error("list needs attention", lead=event.order_id, flag=event.flag, leg=event.leg, reason=event.reason)
         elif type(event) is OrderFilled and (event.late or event.overfill):
             log.error("unexpected fill booked", order_id=event.order_id, exec_id=event.exec_id, late=event.late, overfill=event.overfill)

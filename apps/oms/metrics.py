@@ -35,6 +35,7 @@ class OmsMetrics:
         self._repeated = Counter(
             "oms_facts_repeated", "Events that repeat a recorded one: counted, not recorded again.", ["kind"], registry=registry
         )
+        self._flagged = Counter("oms_lists_flagged", "Flags of lists that a person should look at.", ["flag"], registry=registry)
         self._ready = Gauge("oms_ready", "1 while memory matches the journal.", registry=registry)
 
     def submitted(self, seconds: float) -> None:
@@ -54,6 +55,9 @@ class OmsMetrics:
         self.commits += 1
         self._append.observe(seconds)
         self._size.observe(events)
+
+    def list_flagged(self, flag: str) -> None:
+        self._flagged.labels(flag).inc()
 
     def transition_refused(self, trigger: str) -> None:
         self._refused.labels(trigger).inc()

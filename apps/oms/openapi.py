@@ -21,6 +21,7 @@ AccountPath = Annotated[str, Path(pattern=ID_PATTERN, description="The account."
 AccountQuery = Annotated[str, Query(pattern=ID_PATTERN, description="Only orders of this account.")]
 SymbolQuery = Annotated[str, Query(pattern=_SYMBOL_PATTERN, description="Only this instrument.")]
 ClientOrderIdQuery = Annotated[str, Query(pattern=CLIENT_ORDER_ID_PATTERN, description="Only orders with this client_order_id.")]
+GroupIdQuery = Annotated[str, Query(pattern="^[0-9a-f]{32}$", description="Only orders of this list.")]
 
 StatusQuery = Annotated[
     str,

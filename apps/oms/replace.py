@@ -18,11 +18,15 @@ from apps.oms.submit import reused, unavailable, untradable
 from domain.instruments import Denial, Instrument, terms_denial
 from domain.order.commands import ReplaceOrder, RiskReply, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
+from domain.order.group import HELD_ROLES, Role
 from domain.order.order import Asked, Order
 from domain.order.replace import reason_against, terms_wanted, under_way, weighs_more
 from domain.order.terms import replacement
 from domain.ports import Unavailable
 from domain.values import ZERO
+
+FOLLOWING: Final = HELD_ROLES | {Role.ALTERNATIVE}
+"""Roles of orders whose quantity their list sets."""
 
 
 class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -86,8 +90,12 @@ class ReplaceHandler:
     async def replace(self, order: Order, asked: NewTerms, *, by: str) -> None:
         """Replace the order's terms for a client; a repeated request changes nothing more. `by` is the client's key id.
 
-        Refusal 409 `illegal_transition` (with `reason`), 422 (by the instrument, by risk, or for a name that was used), 503.
+        Refusal 409 `illegal_transition` (with `reason`) or `quantity_follows_entry`, 422 (by the instrument, by risk, or for a name that
+        was used), 503.
         """
+        if asked.quantity is not None and order.role in FOLLOWING:
+            detail = "the quantity of this order follows the other orders of its list"
+            raise Refusal(409, "quantity_follows_entry", detail, order_id=order.order_id, list_id=order.group_id)
         while (first := self._under_way.get(order.order_id)) is not None:
             await asyncio.wait([first])
         mine = self._under_way[order.order_id] = asyncio.get_running_loop().create_future()

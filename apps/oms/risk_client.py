@@ -1,6 +1,7 @@
 """Risk requests: orders are batched for a moment, one request checks a batch, and a missing reply is a denial."""
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -22,6 +23,9 @@ BATCHES_OUT_MAX: Final = 2
 SENDING_TURNS: Final = 2
 GRACE_TURNS: Final = 6
 """Turns of the event loop given to replies that have arrived but were not read yet, before the budget counts as spent."""
+
+LIST_BUDGETS: Final = 10
+"""A list gets this many times the budget of an order: it has up to 50 of them, and the reply of one order may wait behind it."""
 
 _DECISIONS: Final = decoder(tuple[RiskReply, ...])
 
@@ -49,6 +53,9 @@ class RiskCheck(Protocol):
 
     async def check(self, terms: Terms) -> RiskReply:
         """Return risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed). Unavailable when the request cannot be sent."""
+
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+        """Return one decision for each order of a list, decided together. It fails closed like `check`."""
 
 
 _PROBE_ANSWER: Final = decoder(ProbeAnswer)
@@ -97,6 +104,24 @@ class RiskClient:
         elif self._timer is None and len(self._batches) < BATCHES_OUT_MAX:
             self._timer = loop.call_later(self._bounds.wait_s if self._batching else 0, self._flush)
         return await waiting
+
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+        """Ask about the orders of a list in one request of its own. Lists are rare, so they are not batched."""
+        budget_s = self._bounds.budget_s * LIST_BUDGETS
+        try:
+            reply = await bus.request(self._client, subjects.CHECK, encode({"list": list(legs)}), budget_s)
+            found: Sequence[RiskReply] = _DECISIONS.decode(reply)
+        except Unavailable as trouble:
+            self.timeouts += 1
+            log.warning("risk did not answer", code="risk_timeout", orders=len(legs), first=legs[0].order_id, why=str(trouble))
+            return [RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_timeout")) for terms in legs]
+        except ValueError as error:
+            found = ()
+            log.warning("risk did not answer", code="risk_error", orders=len(legs), first=legs[0].order_id, why=str(error))
+        if [decision.order_id for decision in found] == [terms.order_id for terms in legs]:
+            return found
+        self.errors += 1
+        return [RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error")) for terms in legs]
 
     def _flush(self) -> None:
         if self._timer is not None:

@@ -1,5 +1,6 @@
 """Risk check for risk in the same process: a function call in the submit's own turn of the event loop."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -38,6 +39,13 @@ class RiskInProcess:
             if held_back is not None:
                 log.warning("risk did not answer", code="risk_error", first=terms.order_id, why=decision.denial.found, not_logged=held_back)
         return decision
+
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+        decide = self._unit.decide_list
+        if decide is not None:
+            return decide(legs)
+        self.errors += 1
+        return [RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE)) for terms in legs]
 
     def _decided(self, terms: Terms) -> RiskReply:
         decide = self._unit.decide

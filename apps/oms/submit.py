@@ -62,19 +62,20 @@ class SubmitHandler:
         Refusal 422 (`denial`: the terms cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or
         unknown).
         """
-        self._admit()
+        self.admit()
         while (first := self._in_flight.get(terms.order_id)) is not None:
             await asyncio.wait([first])
-        known = self._find(terms.order_id)
+        known = self.find(terms.order_id)
         if known:
             return await self._repeated(known, terms)
-        self._unused(terms)
+        self.unused(terms)
         if denial:
-            await self._proven()
+            await self.proven()
             raise untradable(denial)
         return await self._new(terms, by)
 
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """Check that a submit may be taken now. Refusal 429, 503."""
         if self.stopping or not self._host.ready:
             raise unavailable("the order journal is not available", unknown=False)
         if not self._informed():
@@ -82,13 +83,14 @@ class SubmitHandler:
         if len(self._in_flight) >= self._in_flight_max:
             raise Refusal(429, "overloaded", "too many submits are in flight; retry", headers={"Retry-After": str(RETRY_AFTER_S)})
 
-    def _find(self, order_id: str) -> Order | None:
+    def find(self, order_id: str) -> Order | None:
+        """Return the order with this id, if there is one. Refusal 503."""
         try:
             return self._host.find(order_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
-    def _unused(self, terms: Terms) -> None:
+    def unused(self, terms: Terms) -> None:
         """Check that no replace has the id as its name. Refusal 422, 503."""
         try:
             other = self._host.book.replaced_as(terms.account, terms.client_order_id)
@@ -97,7 +99,7 @@ class SubmitHandler:
         if other is not None:
             raise reused(terms.client_order_id, other)
 
-    async def _proven(self) -> None:
+    async def proven(self) -> None:
         """Wait until memory is known to match the journal: an unknown id is also read from memory."""
         try:
             await self._host.proven()
@@ -110,7 +112,7 @@ class SubmitHandler:
         try:
             decision = self._checked_locally(terms) or await self._risk.check(terms)
             failpoint("after_risk")
-            self._unused(terms)
+            self.unused(terms)
             decision = self.forbidden(terms) or decision  # a control may have changed since; no other task runs before the commit
             landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision))
         except Unavailable as trouble:
@@ -128,6 +130,7 @@ class SubmitHandler:
         return SubmitResult(landed.order, landed.seq)
 
     def forbidden(self, terms: Terms) -> RiskReply | None:
+        """Return the denial by a control that is in force; None without one."""
         reason = self._forbids(terms)
         return RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
 
@@ -135,7 +138,11 @@ class SubmitHandler:
         """Return oms's own denial: by a control, or by the account's open orders, including those in flight. None otherwise."""
         if forbidden := self.forbidden(terms):
             return forbidden
-        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
+        return self.too_many(terms, 0)
+
+    def too_many(self, terms: Terms, more: int) -> RiskReply | None:
+        """Return the denial of an order for which its account has too many open ones, those in flight and `more` included."""
+        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account] + more
         if found <= self._open_orders_max:
             return None
         denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")

@@ -109,11 +109,10 @@ class TermsReader:
         notional = exact_number(parsed.notional, "notional")
         if (quantity is None) == (notional is None):
             raise malformed("quantity is required, or notional in its place", "/quantity" if quantity is None else "/notional")
-        instrument = self._instruments.get(parsed.symbol)
-        negative = instrument is not None and instrument.negative_prices
+        negative = self.may_be_negative(parsed.symbol)
         price = exact_number(parsed.price, "price", negative=negative)
         stop_price = exact_number(parsed.stop_price, "stop_price", negative=negative)
-        account = identifier(parsed.account, "account") or (self._default_account if own == EVERY_ACCOUNT else own)
+        account = identifier(parsed.account, "account") or self.account_of(own)
         if own not in (account, EVERY_ACCOUNT):
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
@@ -138,6 +137,14 @@ class TermsReader:
             notional=notional,
             quote=quote,
         )
+
+    def account_of(self, own: str) -> str:
+        """Return the account of a request that names none. `own`: that of the caller's key."""
+        return self._default_account if own == EVERY_ACCOUNT else own
+
+    def may_be_negative(self, symbol: str) -> bool:
+        instrument = self._instruments.get(symbol)
+        return instrument is not None and instrument.negative_prices
 
     def sized(self, symbol: str, side: Side, notional: Decimal, price: Decimal | None) -> tuple[Decimal, Candidate | None]:
         """Return what an amount of money is worth now, down to the lot, and the quote that was used: none with a limit price.

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from nats.aio.client import Client
 from prometheus_client.core import Metric
@@ -17,7 +17,7 @@ from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
-from apps.oms import admin, history_client, instrument_list, settle
+from apps.oms import admin, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
@@ -29,6 +29,9 @@ from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
 from apps.oms.kill_switch import OmsKillSwitch
+from apps.oms.list_rules import list_rules
+from apps.oms.list_upkeep import ListUpkeep
+from apps.oms.lists import ListHandler
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.reconciliation import PositionReconciliation, beside
@@ -51,6 +54,7 @@ from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
 from domain.access.keys import KeyRing
+from domain.groups.contingency import Rules
 from domain.instruments import Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
@@ -77,9 +81,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     market, controls = Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
-    metrics = OmsMetrics(chassis.registry)
-    negative = negative_prices(instruments.values())
-    host = _host(chassis, journal, clock, mark, negative, unit)
+    metrics, negative = OmsMetrics(chassis.registry), negative_prices(instruments.values())
+    host = _host(chassis, journal, clock, mark, negative, unit, list_rules(instruments, controls))
     _follow_access(chassis, client, host)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
     publisher = Publisher(client)
@@ -104,6 +107,10 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
+    lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
+    routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
+    upkeep = _lists_upkeep(chassis, host)
+    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
 
@@ -119,11 +126,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
         fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
         mounts=alpaca.mounts(chassis, instruments, venues, parts, QUOTE_AGE_MAX_S),
         websockets=await stream(chassis, client, unit, host, alpaca.asset_book(instruments, venues)),
-        stats=lambda: (
-            _stats(metrics, host, intake, risk, sessions, publisher, switch)
-            | {"positions_upkeep": positions_upkeep.stats(), "quotes": ticks.stats(), "reduce_only": reduce_only.stats()}
-            | {"alarms": alarms.encoded()}
-        ),
+        stats=lambda: _stats(metrics, host, intake, risk, sessions, publisher, switch, kept) | {"alarms": alarms.encoded()},
         stop_intake=stop_intake,
     )
 
@@ -180,6 +183,13 @@ def _upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> tuple[PositionRec
     return positions, reduce_only
 
 
+def _lists_upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> ListUpkeep:
+    upkeep = ListUpkeep(host, chassis.settings.groups.exclusive_wait_ms / 1000)
+    chassis.spawn(upkeep.run, tasks.LISTS)
+    metrics_page.read(chassis.registry, upkeep.series)
+    return upkeep
+
+
 def _intake(settings: OmsSettings, host: ShardHost, risk: RiskCheck, switch: OmsKillSwitch) -> SubmitHandler:
     orders = settings.order_management
     return SubmitHandler(
@@ -212,7 +222,13 @@ def _sessions(
 
 
 def _host(
-    chassis: Chassis[OmsSettings], journal: Journal, clock: Clock, mark: Mark | None, negative: Set[str], unit: Unit | None
+    chassis: Chassis[OmsSettings],
+    journal: Journal,
+    clock: Clock,
+    mark: Mark | None,
+    negative: Set[str],
+    unit: Unit | None,
+    rules: Rules,
 ) -> ShardHost:
     settings, store = chassis.settings, stores.order_store(chassis)
     host = ShardHost(
@@ -225,6 +241,7 @@ def _host(
         replicas=settings.nats.replicas,
         feed=None if unit is None else unit.feed,
         negative_prices=negative,
+        rules=rules,
     )
     chassis.ready.depend("journal's answers", host.distrusted)
     return host
@@ -299,6 +316,10 @@ def _probe(instrument: Instrument, account: str) -> Terms:
     )
 
 
+class HasStats(Protocol):
+    def stats(self) -> Any: ...
+
+
 def _stats(
     metrics: OmsMetrics,
     host: ShardHost,
@@ -307,6 +328,7 @@ def _stats(
     sessions: VenueSessions,
     publisher: Publisher,
     switch: OmsKillSwitch,
+    parts: Mapping[str, HasStats],
 ) -> dict[str, Any]:
     return {
         **metrics.stats(),
@@ -319,6 +341,7 @@ def _stats(
         "reports": sessions.stats(),
         "controls": switch.stats(),
         "notifications_dropped": publisher.dropped,
+        **{name: part.stats() for name, part in parts.items()},
     }
 
 

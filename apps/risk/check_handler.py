@@ -5,7 +5,7 @@ whatever id it names. nats-server enforces this (apps.stack.credentials.nats).
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -51,6 +51,20 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     def terms(self) -> Terms:
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}
         return Terms(order_type=self.type or (OrderType.MARKET if self.price is None else OrderType.LIMIT), **fields)
+
+
+LEGS_MAX: Final = 50
+"""Orders of one list."""
+LIST_PREFIX: Final = b'{"list":'
+
+
+class ListRequest(msgspec.Struct, forbid_unknown_fields=True):
+    """A request to decide the orders of one list together."""
+
+    list: list[Terms]
+
+
+_LIST: Final = decoder(ListRequest)
 
 
 class CheckReply(RiskReply, frozen=True, kw_only=True, gc=False):
@@ -99,6 +113,14 @@ class CheckHandler:
         decision = self._check_service.decide(terms) if self._holds() else self._not_its_turn(terms)
         return RiskReply(decision.order_id, decision.limits_version, decision.denial, decision.line(), decision.reference)
 
+    def decide_list(self, legs: Sequence[Terms]) -> list[RiskReply]:
+        """Decide a list for oms in this process, with reservations for all or none."""
+        if not self._holds():
+            decisions = [self._not_its_turn(terms) for terms in legs]
+        else:
+            decisions = self._check_service.decide_list(legs)
+        return [RiskReply(d.order_id, d.limits_version, d.denial, d.line(), d.reference) for d in decisions]
+
     def _not_its_turn(self, terms: Terms) -> RiskDecision:
         self._measures.counts["not_its_turn"] += 1
         return self._check_service.refuse(terms.order_id, "not_its_turn")
@@ -124,6 +146,8 @@ class CheckHandler:
             log.warning("a risk reply was not sent", error=str(error) or type(error).__name__)
 
     def answer(self, payload: bytes, *, dry: bool = False) -> CheckReply | list[CheckReply]:
+        if not dry and payload.startswith(LIST_PREFIX):
+            return self._list(payload)
         try:
             orders = _MANY.decode(payload)
         except (ValueError, RecursionError):
@@ -132,6 +156,16 @@ class CheckHandler:
             return [answered(self._check_service.refuse(terms.order_id, "batch_too_large")) for terms in orders]
         decide = self._dry if dry else self._check_service.decide
         return [answered(decide(terms)) for terms in orders]
+
+    def _list(self, payload: bytes) -> CheckReply | list[CheckReply]:
+        """Decide `{"list": [...]}`, the orders of one list."""
+        try:
+            legs = _LIST.decode(payload).list
+        except (ValueError, RecursionError):
+            return answered(self._malformed(""))
+        if not 0 < len(legs) <= LEGS_MAX:
+            return answered(self._check_service.refuse("", "batch_too_large"))
+        return [answered(decision) for decision in self._check_service.decide_list(legs)]
 
     def _dry(self, terms: Terms) -> RiskDecision:
         """Return a decision under the requested id without a reservation."""

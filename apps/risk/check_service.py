@@ -35,6 +35,14 @@ class CheckService:
         self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=not terms.order_id)
         return decision
 
+    def decide_list(self, legs: Sequence[Terms]) -> list[RiskDecision]:
+        """Decide the orders of a list together, with reservations for all or none."""
+        began = time.perf_counter_ns()
+        decisions = self._decided_list(legs)
+        for decision in decisions:
+            self._measures.decided(decision, "check", (time.perf_counter_ns() - began) // len(decisions))
+        return decisions
+
     def explain(self, terms: Terms) -> tuple[RiskDecision, Sequence[ExplainedCheck]]:
         """Decide an order without an order id, and return what every enabled check says; of an order that cannot be decided, none."""
         found: list[ExplainedCheck] = []
@@ -67,6 +75,19 @@ class CheckService:
             if held_back is not None:
                 log.error("risk check failed", order_id=terms.order_id, error=repr(error)[:500], not_logged=held_back)
             return self._error(terms.order_id, type(error).__name__)
+
+    def _decided_list(self, legs: Sequence[Terms]) -> list[RiskDecision]:
+        why = "not_ready" if self._gate.shut is not None else None
+        try:
+            why = why or next((found for terms in legs if (found := self._untradable(terms))), None)
+            if why is None:
+                return self._risk.decide_list(legs, time.monotonic_ns())
+        except Exception as error:  # noqa: BLE001 - fail closed, as for a single order
+            log.error("risk check of a list failed", order_id=legs[0].order_id, error=repr(error)[:500])
+            why = type(error).__name__
+        for terms in legs:
+            self._risk.exposure.release(terms.order_id)
+        return [self._error(terms.order_id, why) for terms in legs]
 
     def _untradable(self, terms: Terms) -> str | None:
         """Return the stable code of an error in the order's form, or None. oms has checked its orders already; other callers have not."""

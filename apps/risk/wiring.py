@@ -159,6 +159,7 @@ async def _answer_oms(
     await handler.start()
     if unit is not None:
         unit.decide = handler.decide
+        unit.decide_list = handler.decide_list
 
 
 def limits_of(checks: RiskChecksSection) -> Limits:

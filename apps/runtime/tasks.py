@@ -59,6 +59,7 @@ EXPIRER: Final = _housekeeping("expirer", "the order that failed expires after t
 FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch forbids would not be cancelled")
 REVOKED_KEYS: Final = _housekeeping("revoked keys", "open orders of an account whose key was revoked are cancelled a little later")
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
+LISTS: Final = _housekeeping("lists", "a waiting stop is released, and what a venue refused to a list is asked again, a little later")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
 ALPACA_UPDATES: Final = _housekeeping(
@@ -111,6 +112,8 @@ MARKET_SILENCE: Final = _housekeeping("silence and wishes", "a mute symbol is no
 
 # sink-ticks and sink-alt
 SINK: Final = _vital("sink", "its memory may differ from the place: the next process starts from the checkpoint in the place")
+BAR_CLOSES: Final = _housekeeping("daily closes", "the closes of a past day are written a little later")
+TICK_DAYS: Final = _housekeeping("old ticks", "old days of ticks are compared with the archive, and dropped, a little later")
 
 _EVERYWHERE: Final = (LOOP_LAG, HEALTH)
 _CONTROLS: Final = (CONTROL_FOLLOWER, CONTROLS_KNOWN)
@@ -128,6 +131,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         FORBIDDEN,
         REVOKED_KEYS,
         REDUCE_ONLY,
+        LISTS,
         AWAIT_RISK,
         POSITIONS_UPKEEP,
         ALPACA_UPDATES,
@@ -191,7 +195,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         SYNC,
     ),
     "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
-    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
+    "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, BAR_CLOSES, TICK_DAYS, MARK, CONTROLS_NOTED),
     "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
     "desk": (
         *_EVERYWHERE,

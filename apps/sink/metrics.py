@@ -6,11 +6,12 @@ from prometheus_client.core import Metric
 
 from apps.runtime.metrics import counter, gauge
 from apps.sink.pipeline import Pipeline
+from apps.sink.sinks import Upkeep
 from domain.archive.ports import DeadLetters
 from domain.ports import Unavailable
 
 
-def series(pipelines: Sequence[Pipeline], letters: DeadLetters, unread_percent_max: int) -> Iterator[Metric]:
+def series(pipelines: Sequence[Pipeline], letters: DeadLetters, unread_percent_max: int, upkeep: Sequence[Upkeep]) -> Iterator[Metric]:
     def each(value: str) -> Mapping[str, float]:
         return {pipeline.name: float(getattr(pipeline, value)) for pipeline in pipelines}
 
@@ -28,11 +29,14 @@ def series(pipelines: Sequence[Pipeline], letters: DeadLetters, unread_percent_m
     )
     yield gauge("sink_stream_alarm", "1 while more of the stream's bound is unread than bounds.unread_percent_max", alarm, "sink")
     yield counter("sink_dead_letters", "Rows put aside because a place can never store them", counts(letters), "sink")
+    for each_kept in upkeep:
+        yield from each_kept.series()
 
 
-def stats(pipelines: Sequence[Pipeline], letters: DeadLetters) -> dict[str, object]:
+def stats(pipelines: Sequence[Pipeline], letters: DeadLetters, upkeep: Sequence[Upkeep]) -> dict[str, object]:
     aside = counts(letters)
-    return {
+    own = {name: value for each in upkeep for name, value in each.stats().items()}
+    return own | {
         "sinks": {
             pipeline.name: {
                 "rows": pipeline.rows,

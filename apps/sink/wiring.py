@@ -25,15 +25,17 @@ async def build(chassis: Chassis[Any]) -> Service:
     access.follow_access(chassis, client)
     await nats.turn(chassis, client)
     letters = dead_letters(chassis, bounds.dead_letters_max)
-    pipelines, routers = await _parts(chassis, client, letters)
+    pipelines, routers, upkeep = await _parts(chassis, client, letters)
     for pipeline in pipelines:
         chassis.ready.depend(pipeline.name, partial(_trouble, pipeline, float(bounds.lag_max_sec)))
         chassis.spawn(pipeline.run, tasks.SINK, pipeline.name)
-    metrics.read(chassis.registry, lambda: series(pipelines, letters, bounds.unread_percent_max))
+    for run, task in ((each.run, each.task) for each in upkeep):
+        chassis.spawn(run, task)
+    metrics.read(chassis.registry, lambda: series(pipelines, letters, bounds.unread_percent_max, upkeep))
     routes = sink_routes(letters)
     for router in routers:
         routes.include_router(router)
-    return Service(router=routes, stats=lambda: stats(pipelines, letters))
+    return Service(router=routes, stats=lambda: stats(pipelines, letters, upkeep))
 
 
 async def _parts(chassis: Chassis[Any], client: Client, letters: DeadLetters) -> SinkParts:
@@ -42,9 +44,9 @@ async def _parts(chassis: Chassis[Any], client: Client, letters: DeadLetters) ->
         from apps.sink.alt import alt_parts
 
         return await alt_parts(chassis, client, letters)
-    from apps.sink.ticks import tick_pipelines
+    from apps.sink.ticks import tick_parts
 
-    return SinkParts(await tick_pipelines(chassis, client, letters))
+    return await tick_parts(chassis, client, letters)
 
 
 async def _trouble(pipeline: Pipeline, lag_max_s: float) -> str | None:

@@ -20,7 +20,7 @@ ROUTED_KEPT_MAX: Final = 10_000
 STATE_VERSION: Final = 2
 """To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
 OLDER_SHAPES: Final = ("2-c6a424703ad3255f42015a1a5fb75660", "2-f57ab318a5a586dbecce87cb6d336c1a")
-"""Before replaces had names; 0.1.0, where also an OrderRouted had neither unit nor epoch. What is missing takes its default."""
+"""Before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch. Defaults stand for them."""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -44,12 +44,13 @@ class Working(msgspec.Struct, array_like=True, gc=False):
     in_doubt: bool = False
 
 
-class ExecutionsState(msgspec.Struct, frozen=True, gc=False):
-    """The folded state; each tuple is in journal order."""
+class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list."""
 
     waiting: tuple[Waiting, ...]
     working: tuple[Working, ...]
     routed: tuple[e.OrderRouted, ...]
+    aside: tuple[str, ...] = ()
 
 
 class Executions:
@@ -63,7 +64,9 @@ class Executions:
         self._shard = shard
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
-        """Stops that wait here for their price, by symbol; without `holds_stops` they wait at venues."""
+        """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
+        self._aside: dict[str, None] = {}
+        """Triggered stops that are not routed before OrderReleased."""
         self._waiting: dict[str, Waiting] = {}
         self.queue = PriorityQueue()
         self.working: dict[str, Working] = {}
@@ -77,7 +80,7 @@ class Executions:
 
     def state(self) -> ExecutionsState:
         """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
-        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()))
+        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()), tuple(self._aside))
 
     def restore(self, state: ExecutionsState) -> None:
         """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""
@@ -86,6 +89,7 @@ class Executions:
         self._waiting = {waiting.terms.order_id: waiting for waiting in state.waiting}
         self.working = {working.terms.order_id: working for working in state.working}
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
+        self._aside = dict.fromkeys(state.aside)
         for waiting in state.waiting:
             self.queue_again(waiting.terms.order_id)
 
@@ -100,6 +104,9 @@ class Executions:
                 self._queue(event)
             case e.OrderTriggered():
                 self._trigger(event)
+            case e.OrderReleased():
+                self._aside.pop(event.order_id, None)
+                self.queue_again(event.order_id)
             case e.OrderRouted():
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
@@ -135,7 +142,9 @@ class Executions:
         self._put(waiting.terms, event.at)
 
     def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
-        if self._holds_stops and terms.stop_price is not None:
+        if terms.order_id in self._aside:
+            return
+        if terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
         else:
             self.queue.put(terms, queued_at)
@@ -151,6 +160,8 @@ class Executions:
             kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
             terms = msgspec.structs.replace(waiting.terms, order_type=kind, stop_price=None)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            if event.waits_for:
+                self._aside[event.order_id] = None
             self.queue_again(event.order_id)
 
     def _route(self, event: e.OrderRouted) -> None:
@@ -241,6 +252,7 @@ class Executions:
         if waiting := self._waiting.pop(event.order_id, None):
             self._wake(waiting.terms)
         self.queue.discard(event.order_id)
+        self._aside.pop(event.order_id, None)
         working = self.working.pop(event.order_id, None)
         if working and (isinstance(event, e.OrderFilled) or (isinstance(event, e.OrderRejected) and event.source == "venue")):
             self._answer(working, event)

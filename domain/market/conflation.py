@@ -1,6 +1,9 @@
-"""Which quotes leave for the core: each change of touch, at most so often a symbol, always the last one; unchanged ones now and then."""
+"""Which quotes leave for the core: each change of touch, at most so often a symbol, always the last one; unchanged ones now and then.
 
-from collections.abc import Iterator
+A book leaves with each of its quotes, and also when only levels behind its touch changed, at a pace of its own.
+"""
+
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +19,13 @@ class TickPace(NamedTuple):
 
     interval: int = SECOND // 50
     repeat: int = SECOND
+
+
+class DepthPace(NamedTuple):
+    """`levels` a side leave, none at 0; `interval`: between two of a symbol at a venue whose touch did not change, nanoseconds."""
+
+    levels: int = 5
+    interval: int = SECOND // 10
 
 
 class _Sent(msgspec.Struct):
@@ -87,6 +97,27 @@ class Conflation:
             del self._waiting[quote.symbol]
         sent.quote, sent.at, sent.waits, sent.ended = quote, now, None, False
         return quote
+
+
+class ChangedBooks:
+    """The books of one venue that changed since they left. All times are of our steady clock."""
+
+    def __init__(self, interval: int) -> None:
+        self._interval = interval
+        self._sent_at: dict[str, int] = {}
+        self._changed: dict[str, None] = {}
+
+    def changed(self, symbols: Iterable[str]) -> None:
+        self._changed.update(dict.fromkeys(symbols))
+
+    def sent(self, symbol: str, now: int) -> None:
+        """Note that the book left as it is."""
+        self._sent_at[symbol] = now
+        self._changed.pop(symbol, None)
+
+    def due(self, now: int) -> list[str]:
+        """Return the symbols whose book changed and may leave. They stay due until they are sent."""
+        return [symbol for symbol in self._changed if now - self._sent_at.get(symbol, now - self._interval) >= self._interval]
 
 
 def same_touch(one: Quote, other: Quote) -> bool:

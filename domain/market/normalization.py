@@ -1,11 +1,12 @@
 """The fold of one venue: raw frames of its connections to quotes, trades, books and facts. No clock: equal frames give equal records."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
+from domain.market.collar import Collar, CollarRule
 from domain.market.quotes import Quote
 from domain.market.records import DETAIL_MAX, Book, BookKind, Fact, FactKind, Flag, MarketTrade, Record
 from domain.market.venues.feed import BookView, Decoder, Frame, FrameKind, Opening, RawFrames, Wish, WishKind
@@ -55,6 +56,8 @@ class Normalised(msgspec.Struct, kw_only=True):
     whole: list[str] = []
     heard: dict[str, None] = {}
     snapshots: dict[str, bool] = {}
+    held: dict[str, None] = {}
+    """Symbols whose touch is beyond the collar: the book stays valid, and its quote is no mark."""
     opened: tuple[str, ...] = ()
     """Our symbols of a connection that was opened by these frames."""
     added: tuple[str, ...] = ()
@@ -82,8 +85,15 @@ class _Shown(msgspec.Struct):
 class VenueFold:
     """The state of one venue. A symbol is quoted by the newest connection whose book of it is valid."""
 
-    def __init__(self, venue: str, decoder_of: DecoderOf, books: BookRules, since_epoch: int = 0) -> None:
-        """Connections before `since_epoch` are not read."""
+    def __init__(
+        self,
+        venue: str,
+        decoder_of: DecoderOf,
+        books: BookRules,
+        since_epoch: int = 0,
+        collar: CollarRule = CollarRule(),  # noqa: B008
+    ) -> None:
+        """Connections before `since_epoch` are not read. `collar`: which prints are absurd."""
         self.venue = venue
         self.last: dict[str, Quote] = {}
         self.symbols: dict[str, None] = {}
@@ -97,6 +107,7 @@ class VenueFold:
         self._connections: dict[int, _Connection] = {}
         self._shown: dict[str, _Shown] = {}
         self._since_epoch = since_epoch
+        self._collar = Collar(collar)
         self._dropped: Counter[str] = Counter()
         """By decoders of connections that ended."""
 
@@ -126,7 +137,9 @@ class VenueFold:
         return BookView(valid=False, checked=None, seq=seq, bids=(), asks=(), at=at, received=received)
 
     def quote(self, symbol: str) -> Quote | None:
-        """Return the last quote of a symbol, if its book may be shown."""
+        """Return the last quote of a symbol, if its book may be shown and its touch is not refused."""
+        if self._collar.holds(symbol):
+            return None
         owner = self._connections.get(self.owners.get(symbol, 0))
         return self.last.get(symbol) if owner is not None and _is_valid(owner, symbol) else None
 
@@ -252,6 +265,7 @@ class VenueFold:
         """Sort the records of one frame by their kind."""
         epoch, owners, heard, snapshots = connection.epoch, self.owners, dict[str, None](), list[Book]()
         quotes: list[Quote] = []
+        touched: set[str] = set()
         for record in records:
             kind = type(record)
             if kind is Fact:
@@ -264,12 +278,13 @@ class VenueFold:
                 self._concerned(connection, record, out)  # type: ignore[arg-type]
                 continue
             if kind is MarketTrade:
-                out.trades.append(record)  # type: ignore[arg-type]
+                self._trade(connection, record, received, out)  # type: ignore[arg-type]
                 continue
             heard[record.symbol] = None
             if owners.get(record.symbol) == epoch or self._claims(connection, record.symbol, out):
                 if kind is Quote:
-                    quotes.append(record)  # type: ignore[arg-type]
+                    touched.add(record.symbol)
+                    self._quote(connection, record, received, quotes, out)  # type: ignore[arg-type]
                 elif record.kind is BookKind.SNAPSHOT:  # type: ignore[union-attr]
                     snapshots.append(record)  # type: ignore[arg-type]
                     self._show(record, received, out)  # type: ignore[arg-type]
@@ -279,8 +294,39 @@ class VenueFold:
             out.snapshots[book.symbol] = out.snapshots.get(book.symbol, False) or self._moved(book)
             heard.pop(book.symbol, None)
         out.heard |= heard
+        self._confirm(epoch, [symbol for symbol in heard if symbol not in touched], quotes, out)
         out.quotes += quotes
         self.last.update((quote.symbol, quote) for quote in quotes)
+
+    def _trade(self, connection: _Connection, trade: MarketTrade, received: int, out: Normalised) -> None:
+        """Take a trade, unless its price is absurd: then it is a fact only."""
+        past = Flag.BACKFILLED in trade.flags
+        refused = self._collar.refuses_trade(trade.symbol, trade.price, quoted=trade.symbol in self.owners, past=past)
+        if refused is None:
+            out.trades.append(trade)
+        else:
+            self._refused(connection, trade.symbol, f"trade {trade.trade_id}: {refused}", received, out)
+
+    def _quote(self, connection: _Connection, quote: Quote, received: int, quotes: list[Quote], out: Normalised) -> None:
+        """Take a touch, unless its price is absurd: then it is a fact only, and the venue has no quote until it shows another touch."""
+        refused = self._collar.refuses_quote(quote)
+        if refused is None:
+            out.held.pop(quote.symbol, None)
+            quotes.append(quote)
+        else:
+            out.held[quote.symbol] = None
+            self._refused(connection, quote.symbol, f"touch: {refused}", received, out)
+
+    def _confirm(self, epoch: int, heard: Iterable[str], quotes: list[Quote], out: Normalised) -> None:
+        """Take a touch that was refused and that the venue still shows, once it counts as confirmed."""
+        for symbol in heard:
+            if self.owners.get(symbol) == epoch and (quote := self._collar.heard(symbol)) is not None:
+                out.held.pop(symbol, None)
+                quotes.append(quote)
+
+    def _refused(self, connection: _Connection, symbol: str, detail: str, at: int, out: Normalised) -> None:
+        kind, epoch, n = FactKind.REJECTED_RECORD, connection.epoch, connection.n
+        out.facts.append(Fact(fact=kind, venue=self.venue, at=at, symbol=symbol, detail=detail[:DETAIL_MAX], epoch=epoch, n=n))
 
     def _concerned(self, connection: _Connection, of: Fact | Wish, out: Normalised) -> None:
         for symbol in (of.symbol,) if of.symbol else [each for each, epoch in self.owners.items() if epoch == connection.epoch]:
@@ -294,6 +340,7 @@ class VenueFold:
     def _end(self, symbol: str, out: Normalised) -> None:
         del self.owners[symbol]
         self._shown.pop(symbol, None)
+        self._collar.end(symbol)
         out.ended.append(symbol)
         if symbol in out.whole:
             out.whole.remove(symbol)

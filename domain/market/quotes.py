@@ -113,23 +113,30 @@ class Listed:
         self._market = market
 
     def __call__(self, quote: Quote) -> str | None:
-        if quote.symbol not in self._symbols:
-            return UNKNOWN_SYMBOL
-        traded = self._venues.get(quote.venue)
-        if traded is None:
-            if self._market is None or not MARKET_VENUE.fullmatch(quote.venue):
-                return UNKNOWN_VENUE
-        elif quote.symbol not in traded:
-            return NOT_LISTED
-        if quote.flags and (reason := self._flagged(quote)) is not None:
-            return reason
-        return unsound(quote, negative_prices=quote.symbol in self._negative)
+        reason = self.admits(quote.symbol, quote.venue, quote.flags)
+        return unsound(quote, negative_prices=quote.symbol in self._negative) if reason is None else reason
 
-    def _flagged(self, quote: Quote) -> str | None:
+    def admits(self, symbol: str, venue: str, flags: tuple[str, ...]) -> str | None:
+        """Return why nothing that the venue says about the symbol is used; None if it is, if its numbers are sound."""
+        if symbol not in self._symbols:
+            return UNKNOWN_SYMBOL
+        traded = self._venues.get(venue)
+        if traded is None:
+            if self._market is None or not MARKET_VENUE.fullmatch(venue):
+                return UNKNOWN_VENUE
+        elif symbol not in traded:
+            return NOT_LISTED
+        return self._flagged(flags) if flags else None
+
+    def may_be_negative(self, symbol: str) -> bool:
+        """Return whether prices of the symbol may be zero or below."""
+        return symbol in self._negative
+
+    def _flagged(self, flags: tuple[str, ...]) -> str | None:
         rule = self._market or MarketRule()
-        if REPLAYED in quote.flags and not rule.replayed:
+        if REPLAYED in flags and not rule.replayed:
             return REPLAYED
-        return INEXACT if INEXACT in quote.flags and not rule.inexact else None
+        return INEXACT if INEXACT in flags and not rule.inexact else None
 
 
 class Market:

@@ -5,8 +5,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from domain.instruments import Instrument
+from domain.market.depth import Depth
 from domain.market.quotes import Quote
+from domain.market.records import Level
 
 PULL: Final = 3
 """Each step reverts one part in PULL of the distance from the start, so that the start is crossed often."""
@@ -91,6 +95,18 @@ def shaped(quote: Quote, venue: str, instrument: Instrument, spread_ticks: int, 
         seq=quote.seq,
         flags=quote.flags,
     )
+
+
+def shaped_depth(depth: Depth, venue: str, instrument: Instrument, spread_ticks: int, depth_scale: Decimal) -> Depth:
+    """Return the book as one venue shows it: each level in the shape of `shaped`, without bids that would be lower than a price can be."""
+    worse = spread_ticks * instrument.tick
+    bids = list[Level]()
+    for price, size in depth.bids:
+        shown = price - worse if instrument.negative_prices else max(price - worse, instrument.tick)
+        if not bids or shown < bids[-1][0]:
+            bids.append((shown, whole_lots(size * depth_scale, instrument)))
+    asks = tuple((price + worse, whole_lots(size * depth_scale, instrument)) for price, size in depth.asks)
+    return msgspec.structs.replace(depth, venue=venue, bids=tuple(bids), asks=asks)
 
 
 def whole_lots(size: Decimal, instrument: Instrument) -> Decimal:

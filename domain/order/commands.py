@@ -7,6 +7,7 @@ import msgspec
 
 from domain.instruments import Denial
 from domain.order.events import Candidate, Leg
+from domain.order.group import ListTerms as ListTerms
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
@@ -45,6 +46,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    group_id: str = ""
+    role: str = ""
+    exclusive: bool = False
     notional: Decimal | None = None
     quote: Candidate | None = None
     """The money that `quantity` was made from, and the quote that it was made with (None for a limit order, whose price decided)."""
@@ -63,8 +67,11 @@ class ClientCommand(Command, frozen=True, kw_only=True, gc=False):
 
 
 class SubmitOrder(ClientCommand, frozen=True, kw_only=True, tag="submit", gc=False):
+    """`at_once`: a held leg is queued too, because what it covers has traded already."""
+
     terms: Terms
     decision: RiskReply
+    at_once: bool = False
 
 
 class CancelOrder(ClientCommand, frozen=True, kw_only=True, tag="cancel", gc=False):
@@ -115,10 +122,11 @@ class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
 
 
 class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=False):
-    """The market reached the stop price of an order that waits at exeq."""
+    """The market reached the stop price of an order that waits at exeq. oms fills in `waits_for`: see OrderTriggered."""
 
     venue: str
     price: Decimal
+    waits_for: tuple[str, ...] = ()
 
 
 class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
@@ -271,6 +279,45 @@ class SetReportAside(Command, frozen=True, kw_only=True, tag="set_report_aside",
     reason: str = "unreadable"
 
 
+class ReleaseOrder(Command, frozen=True, kw_only=True, tag="release", gc=False):
+    """A held leg is queued, or a triggered stop no longer waits for the other exit of its list (`forced`: which has not ended)."""
+
+    forced: bool = False
+
+
+class RecordList(ClientCommand, frozen=True, kw_only=True, tag="record_list", gc=False):
+    """A list was accepted or rejected, in the commit that submits its orders. `order_id`, here and below, is the lead's."""
+
+    list: ListTerms
+    members: tuple[str, ...]
+    rejected: bool = False
+
+
+class CancelList(ClientCommand, frozen=True, kw_only=True, tag="cancel_list", gc=False):
+    """A client cancels a list; with `exits` also the legs that protect a position."""
+
+    exits: bool = False
+
+
+class FlagList(Command, frozen=True, kw_only=True, tag="flag_list", gc=False):
+    flag: str
+    leg: str
+    reason: str = ""
+
+
+class ExtendList(Command, frozen=True, kw_only=True, tag="extend_list", gc=False):
+    """`member`, which was just submitted, takes the place of `instead_of`."""
+
+    member: str
+    instead_of: str
+
+
+class EndList(Command, frozen=True, kw_only=True, tag="end_list", gc=False):
+    reason: str
+
+
+ListCommand = RecordList | CancelList | FlagList | ExtendList | EndList
+
 OrderCommand = (
     SubmitOrder
     | CancelOrder
@@ -286,6 +333,8 @@ OrderCommand = (
     | VenueReport
     | BookReport
     | SetReportAside
+    | ReleaseOrder
+    | ListCommand
 )
 
 ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard

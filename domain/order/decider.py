@@ -6,8 +6,10 @@ from typing import Any
 
 from domain.order import commands as c
 from domain.order import events as e
+from domain.order.group import HELD_ROLES
 from domain.order.in_doubt import absent, confirmed, doubted, set_aside, settled
 from domain.order.lifecycle import UNROUTED, State, step
+from domain.order.list_record import LIST_COMMANDS
 from domain.order.order import Order, evolve
 from domain.order.replace import replace
 from domain.order.route_end import not_sent
@@ -52,6 +54,8 @@ def _submit(command: c.SubmitOrder, now: int) -> Events:
         checks=decision.checks,
         reference=decision.reference,
     )
+    if t.role in HELD_ROLES and not command.at_once:
+        return submitted, checked
     return submitted, checked, e.OrderQueued(order_id=t.order_id, at=now, status=must(checked.status, "enqueue"))
 
 
@@ -87,7 +91,10 @@ def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:
     if order.closed or order.status is State.PENDING_CANCEL:
         return ()
     waits = order.status in UNROUTED
-    kind, trigger = (e.OrderExpired, "expire") if waits else (e.CancelRequested, "cancel")
+    kind: Callable[..., e.OrderEvent] = e.OrderExpired if waits else e.CancelRequested
+    trigger = "expire" if waits else "cancel"
+    if order.status is State.RISK_CHECKED:  # a held leg: the table has no expiry before the queue
+        kind, trigger = e.OrderCancelled, "cancel"
     status = must(order.status, trigger)
     return (kind(order_id=order.order_id, at=now, status=status, source="oms", reason=command.reason),)
 
@@ -96,7 +103,25 @@ def _trigger(order: Order, command: c.TriggerOrder, now: int) -> Events:
     """Record the trigger once. An order that is no longer queued needs none."""
     if order.status is not State.QUEUED or order.triggered or order.stop_price is None or not bounded(command.price):
         return ()
-    return (e.OrderTriggered(order_id=order.order_id, at=now, status=order.status, venue=command.venue, price=command.price),)
+    return (
+        e.OrderTriggered(
+            order_id=order.order_id,
+            at=now,
+            status=order.status,
+            venue=command.venue,
+            price=command.price,
+            waits_for=command.waits_for,
+        ),
+    )
+
+
+def _release(order: Order, command: c.ReleaseOrder, now: int) -> Events:
+    """Queue a held leg, or let a triggered stop be routed. Neither happens twice."""
+    if order.status is State.RISK_CHECKED:
+        return (e.OrderQueued(order_id=order.order_id, at=now, status=must(order.status, "enqueue")),)
+    if order.closed or not order.waits_for:
+        return ()
+    return (e.OrderReleased(order_id=order.order_id, at=now, status=order.status, forced=command.forced),)
 
 
 def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
@@ -104,7 +129,7 @@ def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
     known = {route.route_id for route in order.routes}
     if all(leg.route_id in known for leg in command.legs):
         return ()
-    status = step(order.status, "route")
+    status = None if order.waits_for else step(order.status, "route")
     readable = all(bounded(leg.quantity) and leg.quantity > ZERO for leg in command.legs)
     if status is None or not readable or _total(command) != order.leaves_quantity:
         legs = ", ".join(f"{leg.quantity} to {leg.venue}" for leg in command.legs)
@@ -137,4 +162,6 @@ COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
     c.DoubtRoute: doubted,
     c.ConfirmRoute: confirmed,
     c.RouteAbsent: absent,
+    c.ReleaseOrder: _release,
+    **LIST_COMMANDS,
 }

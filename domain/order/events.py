@@ -6,6 +6,12 @@ import msgspec
 
 from domain.order.event import Event as Event
 from domain.order.event import Requested as Requested
+from domain.order.group import AnyListEvent
+from domain.order.group import ListCancelRequested as ListCancelRequested
+from domain.order.group import ListEnded as ListEnded
+from domain.order.group import ListExtended as ListExtended
+from domain.order.group import ListFlagged as ListFlagged
+from domain.order.group import ListSubmitted as ListSubmitted
 from domain.order.journal_events import Foreign as Foreign
 from domain.order.journal_events import JournalAccepted as JournalAccepted
 from domain.order.journal_events import ShardHeld as ShardHeld
@@ -19,6 +25,9 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `penalty_bps` is what poor venue health added when costs were compared; `note` is the reason why the venue could not be chosen.
     `quote_seq` is the venue's own number of the quote, so that the comparison can be repeated on recorded market data; None for quotes
     without a number (simulated ones).
+
+    `levels` are the prices and shown sizes that the whole order would have met there, touch first, of the book with the number `depth_seq`;
+    `cost` is then the average over them, rounded to 12 places. They are empty if the touch showed enough, or the venue showed no depth.
     """
 
     venue: str
@@ -29,6 +38,8 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     note: str | None = None
     penalty_bps: Decimal | None = None
     quote_seq: int | None = None
+    levels: tuple[tuple[Decimal, Decimal], ...] = ()
+    depth_seq: int | None = None
 
 
 class Leg(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +55,9 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
 
     `notional`: the client asked for so much money, and oms made `quantity` of it. `quote` is the one that it used; None for a limit order,
     whose price decided. Repetition of the order compares the money, since another quote makes another quantity.
+
+    `group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once triggered
+    until the other exit of its list has ended.
     """
 
     account: str
@@ -59,6 +73,9 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    group_id: str = ""
+    role: str = ""
+    exclusive: bool = False
     notional: Decimal | None = None
     quote: Candidate | None = None
 
@@ -84,10 +101,20 @@ class OrderQueued(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderTriggered(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """The market reached the stop price while no venue had the order: it is a market or limit order from now on. `price` is the touch."""
+    """The market reached the stop price while no venue had the order: it is a market or limit order from now on. `price` is the touch.
+
+    `waits_for`: orders of its list that must have ended first. It is not routed before OrderReleased.
+    """
 
     venue: str
     price: Decimal
+    waits_for: tuple[str, ...] = ()
+
+
+class OrderReleased(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A triggered stop no longer waits for another exit of its list. `forced`: the other had not ended within its time."""
+
+    forced: bool = False
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -315,6 +342,7 @@ OrderEvent = (
     | OrderRiskChecked
     | OrderQueued
     | OrderTriggered
+    | OrderReleased
     | OrderRejected
     | OrderRouted
     | RouteAcknowledged
@@ -333,6 +361,7 @@ OrderEvent = (
     | OrderExpired
     | TransitionRefused
     | ReportQuarantined
+    | AnyListEvent
     | JournalAccepted
     | ShardTaken
     | ShardHeld

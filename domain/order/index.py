@@ -54,14 +54,17 @@ STATUSES: Final = ("open", "closed", *(str(state) for state in State))
 class OrderFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Selects the orders that equal every field that is not None. An order has also the names that its replaces were given.
 
-    `closed`: only closed or only open orders. `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
+    `closed`: only closed or only open orders. `leads`: only orders that keep the state of a list.
+    `since_ns` (inclusive) and `until_ns` (exclusive) bound `created_at`.
     """
 
     account: str | None = None
     symbol: str | None = None
     client_order_id: str | None = None
+    group_id: str | None = None
     status: State | None = None
     closed: bool | None = None
+    leads: bool | None = None
     since_ns: int | None = None
     until_ns: int | None = None
 
@@ -80,7 +83,7 @@ def is_called(order: Order, client_order_id: str) -> bool:
     return order.client_order_id == client_order_id or any(each.client_order_id == client_order_id for each in order.generations)
 
 
-EQUAL_FIELDS: Final = ("account", "symbol", "status", "closed")
+EQUAL_FIELDS: Final = ("account", "symbol", "group_id", "status", "closed", "leads")
 
 
 class Orders:
@@ -94,6 +97,10 @@ class Orders:
         self.report_seqs: dict[str, int] = {}
         self.reducing: dict[Key, dict[str, Order]] = {}
         """The open reduce-only orders of each account and symbol. Empty for most accounts, which keeps fills fast."""
+        self.groups: dict[str, dict[str, Order]] = {}
+        """The orders in memory of each list; closed ones may be in the store only."""
+        self.waiting: dict[str, Order] = {}
+        """Triggered stops that wait for the other exit of their list."""
         self.names: dict[Name, str] = {}
         """The names of replaces, with their orders, of the orders in memory."""
         self.naming: set[str] = set()
@@ -127,6 +134,8 @@ class Orders:
     def forget(self, order: Order) -> None:
         """Drop a closed order from memory; it is stored."""
         del self.by_id[order.order_id]
+        if order.group_id and (members := self.groups.get(order.group_id)) and members.pop(order.order_id, None) and not members:
+            del self.groups[order.group_id]
         for name in names_of(order):
             self.names.pop(name, None)
 
@@ -145,10 +154,19 @@ class Orders:
             self._called((order.account, name), order)
         if order.reduce_only:
             self._index_reducing(order)
+        if order.group_id:
+            self._index_group(order)
         if not order.closed:
             self.open.setdefault(order.account, {})[order.order_id] = order
         elif (opened := self.open.get(order.account)) and opened.pop(order.order_id, None) and not opened:
             del self.open[order.account]
+
+    def _index_group(self, order: Order) -> None:
+        self.groups.setdefault(order.group_id, {})[order.order_id] = order
+        if order.waits_for and not order.closed:
+            self.waiting[order.order_id] = order
+        else:
+            self.waiting.pop(order.order_id, None)
 
     def _index_reducing(self, order: Order) -> None:
         key = order.account, order.symbol

@@ -9,6 +9,7 @@ import msgspec
 
 from domain.order import events as e
 from domain.order import generations as g
+from domain.order.group import LIST_EVENTS, SOURCE, AnyListEvent, OrderGroup, group_after
 from domain.order.lifecycle import CLOSED, State
 from domain.order.parts import Asked as Asked
 from domain.order.parts import Parked as Parked
@@ -46,6 +47,8 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
     `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `group_id` and `role`: its list, and what it does there. `group`: the state of that list, if this order is its lead. `exclusive` and
+    `waits_for`: see OrderSubmitted and OrderTriggered.
     `asked_notional`: the money that its first quantity was made from, if it was; `notional` is what it traded.
     `generation` is the number of the current terms; `generations` are all, once one was asked for: see generations.py.
     `closed_at`: the time of the event that brought it into the closed state that it is in; None while it is open.
@@ -67,6 +70,9 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     updated_at: int
     post_only: bool = False
     reduce_only: bool = False
+    group_id: str = ""
+    role: str = ""
+    exclusive: bool = False
     asked_notional: Decimal | None = None
     status: State = State.NEW
     version: int = 0
@@ -90,6 +96,8 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     cancel_wanted: bool = False
     triggered: bool = False
     parked: tuple[Parked, ...] = ()
+    waits_for: tuple[str, ...] = ()
+    group: OrderGroup | None = None
     closed_at: int | None = None
     generation: int = 0
     generations: g.Generations = ()
@@ -99,6 +107,11 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     @property
     def closed(self) -> bool:
         return self.status in CLOSED
+
+    @property
+    def leads(self) -> bool:
+        """Whether the order keeps the state of a list."""
+        return self.group is not None
 
     @property
     def leaves_quantity(self) -> Decimal:
@@ -209,6 +222,15 @@ def _queued(event: e.OrderQueued, order: Order) -> None:
 
 def _triggered(event: e.OrderTriggered, order: Order) -> None:
     order.triggered = True
+    order.waits_for = event.waits_for
+
+
+def _released(event: e.OrderReleased, order: Order) -> None:
+    order.waits_for = ()
+
+
+def _of_list(event: AnyListEvent, order: Order) -> None:
+    order.group = group_after(order.group, event)
 
 
 def _routed(event: e.OrderRouted, order: Order) -> None:
@@ -253,7 +275,7 @@ def _cancel_requested(event: e.CancelRequested, order: Order) -> None:
 
 def _names_its_cause(event: e.CancelRequested) -> bool:
     """Return whether the event names the cause of the cancel, whatever reason the venue reports."""
-    return event.source == RISK_CONTROL or (event.source == "oms" and event.reason == REDUCE_ONLY)
+    return event.source in (RISK_CONTROL, SOURCE) or (event.source == "oms" and event.reason == REDUCE_ONLY)
 
 
 def _cancel_rejected(event: e.CancelRejected, order: Order) -> None:
@@ -353,6 +375,7 @@ _CHANGES: Final[dict[type[e.Event], Callable[[Any, Order], None]]] = {
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,
     e.OrderTriggered: _triggered,
+    e.OrderReleased: _released,
     e.OrderRouted: _routed,
     e.RouteAcknowledged: _acknowledged,
     e.RouteClosed: _route_closed,
@@ -367,5 +390,6 @@ _CHANGES: Final[dict[type[e.Event], Callable[[Any, Order], None]]] = {
     e.OrderRejected: _rejected,
     e.OrderCancelled: _ended,
     e.OrderExpired: _ended,
+    **dict.fromkeys(LIST_EVENTS, _of_list),
 }
 """What an event changes besides status, version and time; most change nothing else."""

@@ -4,12 +4,14 @@ A field of `Terms` has the same name in `OrderSubmitted` and `Order`, and these 
 """
 
 from collections.abc import Callable
+from decimal import Decimal
 from operator import attrgetter
 from typing import Any, Final
 
 from domain.order.commands import Terms
 from domain.order.events import OrderSubmitted
 from domain.order.order import Asked, Order, copier
+from domain.values import order_id_of
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))
 """The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
@@ -42,6 +44,12 @@ def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
     """
     values = dict(zip(FIELDS, _fields(order), strict=True)) | dict(zip(FIRST, _first(wanted), strict=True))
     return Terms(order_id=replace_id, replaces=order.order_id, **values)
+
+
+def again(order: Order, client_order_id: str, quantity: Decimal) -> Terms:
+    """Return the order's current terms for another order of its account, under a new id and for another quantity."""
+    values = dict(zip(FIELDS, _fields(order), strict=True)) | {"client_order_id": client_order_id, "quantity": quantity}
+    return Terms(order_id=order_id_of(order.account, client_order_id), **values)
 
 
 def same_terms(order: Order, terms: Terms) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from domain.market.depth import Depth
 from domain.market.quotes import Quote
 from domain.order.commands import VenueRequest
 from domain.values import ZERO, Liquidity, OrderType, Side, TimeInForce, opposite
@@ -73,10 +74,14 @@ Level = tuple[Decimal, Decimal]
 
 
 class Display(msgspec.Struct, gc=False):
-    """The quote in force and the size left at its levels, touch first, by the side that takes them: buyers take the asks."""
+    """The quote in force and the size left at its levels, touch first, by the side that takes them: buyers take the asks.
+
+    `shown` are the levels of a market's book before anything was taken; it is empty for levels that the venue made itself.
+    """
 
     quote: Quote
     left: dict[Side, tuple[Level, ...]]
+    shown: dict[Side, tuple[Level, ...]] = {}
 
     @classmethod
     def of(cls, quote: Quote, tick: Decimal = ZERO, levels: int = 1, *, negative_prices: bool = False) -> "Display":
@@ -86,8 +91,17 @@ class Display(msgspec.Struct, gc=False):
         bids = tuple((price, quote.bid_size) for price in prices if negative_prices or price > ZERO or price == quote.bid)
         return cls(quote, {Side.BUY: asks, Side.SELL: bids})
 
+    @classmethod
+    def of_book(cls, quote: Quote, depth: Depth, before: "Display | None") -> "Display":
+        """Show the levels of a book. A level that is the same as before has what is left of it: the market has brought nothing new."""
+        shown = {side: depth.levels(side) for side in Side}
+        if before is None or not before.shown:
+            return cls(quote, dict(shown), shown)
+        left = {side: dict(zip(before.shown[side], before.left[side], strict=True)) for side in Side}
+        return cls(quote, {side: tuple(left[side].get(level, level) for level in levels) for side, levels in shown.items()}, shown)
+
     def copy(self) -> "Display":
-        return Display(self.quote, dict(self.left))
+        return Display(self.quote, dict(self.left), self.shown)
 
     def size(self, side: Side, limit: Decimal | None) -> Decimal:
         """Return the size that this side may take at its limit or better."""

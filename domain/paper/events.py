@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.market.depth import Depth
 from domain.market.quotes import Quote
 from domain.order.commands import VenueReport, VenueRequest
 from domain.order.events import JournalAccepted, ShardHeld
@@ -111,6 +112,13 @@ class Replace(msgspec.Struct, frozen=True, gc=False):
     request: VenueRequest
 
 
+class DeepQuote(msgspec.Struct, frozen=True, gc=False):
+    """A quote and its book, as the venue shows them."""
+
+    quote: Quote
+    depth: Depth
+
+
 class Meet(msgspec.Struct, frozen=True, gc=False):
     """An exeq announces its epoch without any other request."""
 
@@ -181,4 +189,4 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 
 Deed = Halt | Refuse | UnsolicitedCancel | ForcedFill | BustTrade | CorrectTrade | Forget
-Message = VenueRequest | Cancel | Replace | Quote | Meet | Passed | Deed
+Message = VenueRequest | Cancel | Replace | Quote | DeepQuote | Meet | Passed | Deed

@@ -15,6 +15,7 @@ from domain.paper.events import (
     BustTrade,
     Cancel,
     CorrectTrade,
+    DeepQuote,
     ForcedFill,
     Forget,
     Halt,
@@ -55,7 +56,7 @@ class MatchingVenue(Protocol):
     executions: int
 
     def due(self, now_ns: int) -> Iterable[PaperOrder]: ...
-    def display_of(self, quote: Quote) -> Display: ...
+    def display_of(self, message: Quote | DeepQuote) -> Display: ...
     def traded(self, exec_id: str) -> tuple[PaperOrder, PaperTrade] | None: ...
 
 
@@ -81,7 +82,9 @@ class MatchingDecision:
             case Replace():
                 self._replace(message.request)
             case Quote():
-                self._quote(message)
+                self._quote(message, message)
+            case DeepQuote():
+                self._quote(message.quote, message)
             case Halt():
                 self._halt(message)
             case Refuse():
@@ -201,11 +204,11 @@ class MatchingDecision:
 
     # The market
 
-    def _quote(self, quote: Quote) -> None:
+    def _quote(self, quote: Quote, message: Quote | DeepQuote) -> None:
         book = self.venue.books.get(quote.symbol)
         if book is None or quote.symbol in self.venue.halted or not self.venue.rules.calendar.is_open(self.now_ns):
             return
-        self.display = self.venue.display_of(quote)
+        self.display = self.venue.display_of(message)
         for side in Side:
             touch = quote.touch(side)
             for order in book.markets[side].reached(ZERO):

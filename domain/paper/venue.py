@@ -14,6 +14,7 @@ from domain.order.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper.book import Display, PaperBook, PaperOrder, PaperState, PaperTrade
 from domain.paper.events import (
     Cancel,
+    DeepQuote,
     EpochMet,
     Meet,
     Message,
@@ -67,7 +68,7 @@ class PaperVenue:
     def take(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         """Decide and evolve in one step, as the host does."""
         events = self.decide(message, now_ns)
-        if isinstance(message, Quote):
+        if isinstance(message, Quote | DeepQuote):
             self.show(message)
         for event in events:
             self.evolve(event)
@@ -96,11 +97,16 @@ class PaperVenue:
                 return
             yield self.open[number]
 
-    def show(self, quote: Quote) -> None:
+    def show(self, message: Quote | DeepQuote) -> None:
         """Replace the displayed quote as a whole."""
-        self.displays[quote.symbol] = self.display_of(quote)
+        display = self.display_of(message)
+        self.displays[display.quote.symbol] = display
 
-    def display_of(self, quote: Quote) -> Display:
+    def display_of(self, message: Quote | DeepQuote) -> Display:
+        """Return what the venue shows of a quote: the levels of its book, or those that it makes of the touch."""
+        if isinstance(message, DeepQuote):
+            return Display.of_book(message.quote, message.depth, self.displays.get(message.quote.symbol))
+        quote = message
         instrument = self.instruments.get(quote.symbol)
         if instrument is None:
             return Display.of(quote, ZERO, self.rules.levels)

@@ -1,13 +1,17 @@
 """The risk engine: check and reservation are a single synchronous step, so concurrent orders cannot pass one limit together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Final
+
+import msgspec
 
 from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.price_history import History
 from domain.order.commands import Terms
+from domain.order.group import UNCOUNTED_ROLES, Role
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, ExplainedCheck, explained, judge, switched_on
 from domain.risk.controls import Controls
 from domain.risk.decision_record import RiskDecision
@@ -18,7 +22,7 @@ from domain.risk.order_rate import NO_ORDERS_COUNTED, OrderRate
 from domain.risk.overrides import Overrides
 from domain.risk.projection import RiskFold
 from domain.risk.var import Scenarios, Var
-from domain.values import ZERO, OrderType, Side
+from domain.values import ZERO, OrderType, Side, opposite, signed
 
 MILLISECOND: Final = 1_000_000
 Prices = tuple[tuple[str, Decimal, int], ...]
@@ -88,10 +92,44 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
         return decision
 
+    def decide_list(self, legs: Sequence[Terms], now_ns: int) -> list[RiskDecision]:
+        """Decide all orders of a list, and reserve all or none.
+
+        Held legs reserve nothing: they are checked as if the entry had traded. Of alternatives only the largest is reserved.
+        """
+        decisions: list[RiskDecision] = []
+        most: Open | None = None
+        for terms in legs:
+            if terms.role in UNCOUNTED_ROLES:
+                decisions.append(self.dry(terms, now_ns, legs[0]))
+            elif most is None or terms.role != Role.ALTERNATIVE:
+                decisions.append(self.decide(terms, now_ns))
+                held = self.exposure.reservations.get(terms.order_id)
+                most = held.open if held is not None and terms.role == Role.ALTERNATIVE else most
+            else:
+                decisions.append(self.exposure.without(most, partial(self.dry, terms, now_ns)))
+                most = self._reserve_more(terms, decisions[-1], most, now_ns)
+        if any(decision.denial is not None for decision in decisions):
+            for terms in legs:
+                self.exposure.release(terms.order_id)
+        return decisions
+
+    def _reserve_more(self, terms: Terms, decision: RiskDecision, most: Open, now_ns: int) -> Open:
+        """Reserve by how much an alternative is larger than those before it; return the largest so far."""
+        if decision.reference is None:
+            return most
+        price = max(abs(decision.reference) * self.marks.rates[terms.symbol], most.price)
+        quantity = max(terms.quantity - most.quantity, ZERO)
+        more = Open(terms.account, terms.symbol, terms.side, quantity, price)
+        self.exposure.reserve(terms.order_id, Reservation(more, terms, decision, now_ns))
+        return msgspec.structs.replace(most, quantity=most.quantity + quantity)
+
     def _decide_replace(self, terms: Terms, now_ns: int) -> RiskDecision:
         """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
         self.exposure.release(terms.order_id)
         old = self.exposure.orders.get(terms.replaces)
+        if old is None and self.fold.holds_back(terms.replaces):
+            return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
         if old is None:
             version = self.limits_of(terms.account, terms.symbol).version
             return RiskDecision(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
@@ -103,11 +141,11 @@ class Risk:
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
-    def dry(self, terms: Terms, now_ns: int) -> RiskDecision:
-        """Decide without a reservation."""
+    def dry(self, terms: Terms, now_ns: int, entry: Terms | None = None) -> RiskDecision:
+        """Decide without a reservation. `entry`: an order that counts as traded in full, if it is of the same symbol."""
         limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
-        case = self._case(terms, price, limits, now_ns, prices)
+        case = self._case(terms, price, limits, now_ns, prices, entry)
         denial, results = judge(case, self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
@@ -182,10 +220,12 @@ class Risk:
         width, least = abs(anchor) * collar, self._collar_ticks.get(symbol)
         return width if least is None or width > least else least
 
-    def _case(self, terms: Terms, price: Decimal | None, limits: Limits, now_ns: int, prices: Prices) -> Case:
+    def _case(self, terms: Terms, price: Decimal | None, limits: Limits, now_ns: int, prices: Prices, entry: Terms | None = None) -> Case:
         symbol, quantity, sells = terms.symbol, terms.quantity, terms.side is Side.SELL
         account = self.exposure.look(terms.account)
         holding = account.holdings.get(symbol) or Holding(symbol, unit=self.marks.units.get(symbol))
+        if entry is not None and entry.symbol == symbol:
+            holding = _entered(holding, entry, ZERO if price is None else abs(price) * self.marks.rates[symbol])
         usd = ZERO if price is None else price * self.marks.rates[symbol]
         notional = abs(usd) * quantity
         if sells:
@@ -233,6 +273,14 @@ class Risk:
             var,
             NO_ORDERS_COUNTED if order_rate is None else order_rate.seen(terms, limits, now_ns),
         )
+
+
+def _entered(holding: Holding, entry: Terms, usd: Decimal) -> Holding:
+    """Return the holding as if the entry had traded in full. `usd` is the worth of a unit if the holding has no mark yet."""
+    moved, mark = signed(entry.side, entry.quantity), holding.mark or usd
+    value = (holding.quantity + moved) * mark
+    worst = max(holding.worst, abs(value))
+    return msgspec.structs.replace(holding, quantity=holding.quantity + moved, mark=mark, value=value, stake=value, worst=worst)
 
 
 def _var(account: Account, group: Scenarios, holding: Holding, moving: Decimal, sells: bool, added: Decimal) -> Decimal:

@@ -202,13 +202,17 @@ class Account(msgspec.Struct):
 
 
 class Open(msgspec.Struct, frozen=True, gc=False):
-    """What an order may still trade, and the absolute price in USD at which it is counted."""
+    """What an order may still trade, and the absolute price in USD at which it is counted.
+
+    Of the open orders of one `pool`, only the largest counts: see Pool.
+    """
 
     account: str
     symbol: str
     side: Side
     quantity: Decimal
     price: Decimal
+    pool: str = ""
 
 
 class Reservation(msgspec.Struct, frozen=True, gc=False):
@@ -224,6 +228,24 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     instead: Open | None = None
 
 
+class Pool(msgspec.Struct, gc=False):
+    """Open orders of one list, account, symbol and side that trade no more together than the largest of them alone.
+
+    While one is `doubtful`, it may have traded and its list cannot know: it then counts beside the others.
+    """
+
+    orders: dict[str, Open] = {}
+    doubtful: set[str] = set()
+
+    def counted(self) -> list[Open]:
+        """Return what counts: the worst of the orders without a doubt, and each one in doubt."""
+        found = [self.orders[order_id] for order_id in self.orders if order_id in self.doubtful]
+        sure = [open_ for order_id, open_ in self.orders.items() if order_id not in self.doubtful]
+        if sure:
+            found.append(msgspec.structs.replace(sure[0], quantity=max(o.quantity for o in sure), price=max(o.price for o in sure)))
+        return found
+
+
 class Exposure:
     """All accounts, the open orders behind their sums, and the reservations in the order in which they were made.
 
@@ -235,6 +257,7 @@ class Exposure:
         self.var = var
         self.accounts: dict[str, Account] = {}
         self.orders: dict[str, Open] = {}
+        self.pools: dict[str, Pool] = {}
         self.reservations: dict[str, Reservation] = {}
         self.changed: set[str] = set()
         self.initial = buying_power_initial
@@ -302,15 +325,18 @@ class Exposure:
     def opened(self, order_id: str, open_: Open) -> None:
         """Open the order because the journal has it: its reservation becomes the journaled terms."""
         self.release(order_id)
-        self._count(open_)
-        self.orders[order_id] = open_
+        self._put(order_id, None, open_)
+
+    def doubted(self, order_id: str, *, doubtful: bool) -> None:
+        """Note whether an order of a pool is in doubt."""
+        open_ = self.orders.get(order_id)
+        if open_ is not None and open_.pool and doubtful != (order_id in self.pools[open_.pool].doubtful):
+            self._repool(open_.pool, order_id, open_, doubtful=doubtful)
 
     def resized(self, order_id: str, quantity: Decimal) -> None:
         """Set how much the order may still trade."""
         open_ = self.orders[order_id]
-        self._discount(open_)
-        self.orders[order_id] = changed = msgspec.structs.replace(open_, quantity=quantity)
-        self._count(changed)
+        self._put(order_id, open_, msgspec.structs.replace(open_, quantity=quantity))
 
     def restated(self, order_id: str, quantity: Decimal, price: Decimal | None, *, worst: bool = False) -> None:
         """Set the order's quantity and price; `worst`: while a replace is pending, the worse of the new and the old terms."""
@@ -320,15 +346,41 @@ class Exposure:
         price = open_.price if price is None else price
         if worst:
             quantity, price = max(quantity, open_.quantity), max(price, open_.price)
-        self._discount(open_)
-        self.orders[order_id] = changed = msgspec.structs.replace(open_, quantity=quantity, price=price)
-        self._count(changed)
+        self._put(order_id, open_, msgspec.structs.replace(open_, quantity=quantity, price=price))
 
     def closed(self, order_id: str) -> None:
         self.release(order_id)
         open_ = self.orders.pop(order_id, None)
-        if open_ is not None:
+        if open_ is not None and open_.pool:
+            self._repool(open_.pool, order_id, None, doubtful=False)
+        elif open_ is not None:
             self._discount(open_)
+
+    def _put(self, order_id: str, before: Open | None, after: Open) -> None:
+        self.orders[order_id] = after
+        if after.pool:
+            self._repool(after.pool, order_id, after, doubtful=order_id in self.pools[after.pool].doubtful if before else False)
+            return
+        if before is not None:
+            self._discount(before)
+        self._count(after)
+
+    def _repool(self, name: str, order_id: str, open_: Open | None, *, doubtful: bool) -> None:
+        """Change one order of a pool (None: it has ended), and count the pool again."""
+        pool = self.pools.setdefault(name, Pool({}, set()))
+        for counted in pool.counted():
+            self._discount(counted)
+        pool.doubtful.discard(order_id)
+        if open_ is None:
+            pool.orders.pop(order_id, None)
+        else:
+            pool.orders[order_id] = open_
+            if doubtful:
+                pool.doubtful.add(order_id)
+        for counted in pool.counted():
+            self._count(counted)
+        if not pool.orders:
+            del self.pools[name]
 
     def _count(self, open_: Open) -> None:
         account = self.account(open_.account)

@@ -3,11 +3,14 @@
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from domain.market.listings import Listings
 from domain.order import events as e
-from domain.order.lifecycle import CLOSED
+from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES
+from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
-from domain.risk.snapshot import RiskState, accounts_of, restore
+from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
 from domain.values import ZERO, signed
 
 EARLIER_KEPT_MAX: Final = 100_000
@@ -35,12 +38,26 @@ class RiskFold:
         self.seq = 0
         self._submitted: dict[str, e.OrderSubmitted] = {}
         self._earlier: dict[Trade, Decimal] = {}
+        self._held: dict[str, HeldRow] = {}
+        """Legs that wait for their entry. They only close what the entry opens, so they count nothing before they are queued."""
+
+    def holds_back(self, order_id: str) -> bool:
+        """Return whether the order is a leg that waits for its entry and counts nothing yet."""
+        return order_id in self._held
 
     def state(self) -> RiskState:
         """Return the state from the journal alone: equal after the same events, whatever was reserved and whatever the prices are."""
         rates = dict(self.exposure.marks.rates)
         earlier = tuple((*trade, rate) for trade, rate in self._earlier.items())
-        return RiskState(self.seq, rates, accounts_of(self.exposure), tuple(self._submitted.values()), earlier)
+        return RiskState(
+            self.seq,
+            rates,
+            accounts_of(self.exposure),
+            tuple(self._submitted.values()),
+            earlier,
+            tuple(self._held.values()),
+            pooled_of(self.exposure),
+        )
 
     def restore(self, state: RiskState) -> None:
         """Continue from a state, in an empty fold. Raises ValueError, with nothing changed, if the catalogue's rates differ by now."""
@@ -51,7 +68,8 @@ class RiskFold:
         self.seq = state.seq
         self._submitted = {event.order_id: event for event in state.submitted}
         self._earlier = {(venue, exec_id): rate for venue, exec_id, rate in state.earlier}
-        restore(self.exposure, state.accounts)
+        self._held = {row.terms.order_id: row for row in state.held}
+        restore(self.exposure, state.accounts, state.pooled)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
         self.seq = seq
@@ -66,8 +84,13 @@ class RiskFold:
             self._traded(event, -event.quantity, -event.fee)
         elif isinstance(event, e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected):
             self._restated(event)
+        elif isinstance(event, e.OrderQueued) and (row := self._held.pop(order_id, None)) is not None:
+            self._open(row.terms, row.price)
+        if self.exposure.pools:
+            self.exposure.doubted(order_id, doubtful=event.status is State.IN_DOUBT)
         if event.status in CLOSED:
             self._submitted.pop(order_id, None)
+            self._held.pop(order_id, None)
             self.exposure.closed(order_id)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:
@@ -75,11 +98,22 @@ class RiskFold:
         price = event.reference if event.reference is not None else terms.price
         assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
         usd = abs(price) * self._rate(terms.symbol)
-        self.exposure.opened(event.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd))
+        if terms.role in UNCOUNTED_ROLES:
+            self._held[event.order_id] = HeldRow(terms, usd)
+        else:
+            self._open(terms, usd)
+
+    def _open(self, terms: e.OrderSubmitted, usd: Decimal) -> None:
+        pool = terms.group_id if terms.role in ALTERNATIVE_ROLES else ""
+        self.exposure.opened(terms.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd, pool))
 
     def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
         """Restate the order. Until its venue has answered, it counts at the worse of its old and its new terms."""
         self.exposure.release(event.replace_id)
+        if (row := self._held.get(event.order_id)) is not None:
+            usd = row.price if event.reference is None else abs(event.reference) * self._rate(row.terms.symbol)
+            self._held[event.order_id] = HeldRow(msgspec.structs.replace(row.terms, quantity=event.leaves_quantity), usd)
+            return
         open_ = self.exposure.orders.get(event.order_id)
         if open_ is not None:
             price = None if event.reference is None else abs(event.reference) * self._rate(open_.symbol)

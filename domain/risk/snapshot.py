@@ -16,7 +16,7 @@ from domain.values import ZERO, Side
 VERSION: Final = 1
 """To be raised when the fields stay and their meaning changes: older states are then not read."""
 OLDER_SHAPES: Final = ("1-203162a2bc52ab711d29fea907616ae5",)
-"""Before an OrderSubmitted had a notional and a quote, which take their defaults."""
+"""Before an OrderSubmitted had a notional, a quote and a list, which take their defaults."""
 
 
 class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -25,6 +25,21 @@ class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     order_id: str
     quantity: Decimal
     price: Decimal
+
+
+class HeldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A leg that waits for its entry and counts nothing yet, with the price in USD at which it will count."""
+
+    terms: OrderSubmitted
+    price: Decimal
+
+
+class PooledRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An open order of a pool, and whether it is in doubt."""
+
+    order_id: str
+    open: Open
+    doubtful: bool
 
 
 class HoldingState(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +66,8 @@ class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     accounts: tuple[AccountState, ...]
     submitted: tuple[OrderSubmitted, ...]
     earlier: tuple[tuple[str, str, Decimal], ...] = ()
+    held: tuple[HeldRow, ...] = ()
+    pooled: tuple[PooledRow, ...] = ()
 
 
 def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:
@@ -64,9 +81,19 @@ def _rows(orders: dict[str, Open]) -> dict[str, dict[str, tuple[list[OpenRow], l
     """Return open buys and open sells, by account and symbol."""
     found: dict[str, dict[str, tuple[list[OpenRow], list[OpenRow]]]] = {}
     for order_id, open_ in sorted(orders.items()):
+        if open_.pool:
+            continue
         sides = found.setdefault(open_.account, {}).setdefault(open_.symbol, ([], []))
         sides[open_.side is Side.SELL].append(OpenRow(order_id, open_.quantity, open_.price))
     return found
+
+
+def pooled_of(exposure: Exposure) -> tuple[PooledRow, ...]:
+    """Return the open orders of pools, sorted. They are opened one by one, because only the largest of a pool counts."""
+    pools = sorted(exposure.pools.items())
+    return tuple(
+        PooledRow(order_id, pool.orders[order_id], order_id in pool.doubtful) for _, pool in pools for order_id in sorted(pool.orders)
+    )
 
 
 def _account(account: Account, rows: dict[str, tuple[list[OpenRow], list[OpenRow]]], initial: Decimal) -> AccountState:
@@ -79,7 +106,7 @@ def _account(account: Account, rows: dict[str, tuple[list[OpenRow], list[OpenRow
     return AccountState(account.name, account.cash - initial, tuple(holdings))
 
 
-def restore(exposure: Exposure, accounts: Iterable[AccountState]) -> None:
+def restore(exposure: Exposure, accounts: Iterable[AccountState], pooled: Iterable[PooledRow] = ()) -> None:
     """Restore accounts into an empty exposure: the orders as they were, every sum recounted."""
     assert not exposure.accounts, "a state is restored into an empty exposure"
     for state in accounts:
@@ -92,6 +119,9 @@ def restore(exposure: Exposure, accounts: Iterable[AccountState]) -> None:
             holding.sell_quantity, holding.sell_notional = _opened(exposure.orders, state.name, held.symbol, Side.SELL, held.sells)
             account.orders += len(held.buys) + len(held.sells)
             account.value_at(holding, held.quantity, exposure.marks.mids.get(held.symbol, held.last_price))
+    for row in pooled:
+        exposure.opened(row.order_id, row.open)
+        exposure.doubted(row.order_id, doubtful=row.doubtful)
 
 
 def _opened(orders: dict[str, Open], account: str, symbol: str, side: Side, rows: Iterable[OpenRow]) -> tuple[Decimal, Decimal]:

@@ -1,11 +1,12 @@
 """oms as it is wired, without a server: the journal in memory, a risk that a test can hold, and the same doors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from adapters.clock import SystemClock
@@ -15,8 +16,10 @@ from apps.http.caller import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
-from apps.oms import admin, instrument_list, settle
+from apps.oms import admin, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
+from apps.oms.list_rules import list_rules
+from apps.oms.lists import ListHandler
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler
@@ -29,11 +32,13 @@ from domain.instruments import negative_prices
 from domain.market.listings import Listings
 from domain.market.quotes import Market
 from domain.order.commands import RiskReply, Terms
+from domain.risk.controls import Controls
 from tests.apps.callers import ERIN, as_caller
 from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
 from tests.given import approved
 
 QUOTE_AGE_MAX_S = 10.0
+LISTS_MAX = 3
 
 
 class HeldRisk:
@@ -49,6 +54,9 @@ class HeldRisk:
         await self.let.wait()
         return approved(terms.order_id)
 
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+        return [msgspec.structs.replace(await self.check(terms), reference=terms.price or terms.stop_price) for terms in legs]
+
 
 class OmsHouse:
     """One oms on a log that outlives it."""
@@ -60,7 +68,9 @@ class OmsHouse:
         self.informed: Callable[[], bool] = lambda: True
         self.positions, self.fills = MemoryPositions(), MemoryFills()
         negative = negative_prices(INSTRUMENTS.values())
-        self.host = ShardHost(journal, clock, pace=Pace(), negative_prices=negative)
+        self.controls = Controls()
+        rules = list_rules(INSTRUMENTS, self.controls)
+        self.host = ShardHost(journal, clock, pace=Pace(), negative_prices=negative, rules=rules)
         self.intake = SubmitHandler(
             self.host,
             self.risk,  # type: ignore[arg-type]
@@ -76,7 +86,10 @@ class OmsHouse:
         self.reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
         settlements = settle.router(self.host, self.reads, negative, clock, second_person)
         self.listings = Listings()
-        others = (admin.router(admin.Admin(None)), settlements, instrument_list.router(INSTRUMENTS, {}, self.listings))
+        lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)  # type: ignore[arg-type]
+        list_reads = list_routes.ListReads(self.host, self.reads, journal, {ERIN.key_id: ERIN.owner}.get)
+        listed = list_routes.router(lists, list_reads, READER, clock)
+        others = (admin.router(admin.Admin(None)), settlements, instrument_list.router(INSTRUMENTS, {}, self.listings), listed)
         own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
         self.application = application("oms", own, *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})

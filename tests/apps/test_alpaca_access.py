@@ -5,12 +5,15 @@ import time
 from typing import Final
 
 import pytest
+from pydantic import ValidationError
 from starlette.types import Receive, Scope, Send
 
 from apps.http.alpaca_guard import PUBLIC_BURST
 from apps.http.messages import send_problem
 from apps.http.problem import Refusal
-from apps.http.route_scopes import ALPACA, PUBLIC
+from apps.http.route_scopes import ALPACA, PUBLIC, TABLES
+from config.alpaca_section import NATIVE
+from config.settings import OmsSettings
 from tests.apps.alpaca_house import SECRET, trading
 from tests.apps.test_alpaca_orders import LIMIT
 
@@ -143,3 +146,14 @@ async def test_every_row_of_the_table_has_a_handler_and_every_handler_a_row() ->
             *(f"/v1beta3/crypto/{{loc}}/{name}" for name in ("latest/quotes", "latest/orderbooks", "snapshots")),
             *(f"/v2/stocks/{name}" for name in ("quotes/latest", "snapshots")),
         }
+
+
+def test_the_base_is_configured_and_never_covers_the_native_api() -> None:
+    def base(**alpaca: object) -> str | None:
+        return OmsSettings.model_validate({"alpaca": alpaca}).alpaca_base()
+
+    assert (base(), base(base="/broker/alpaca"), base(enabled=False)) == ("/alpaca", "/broker/alpaca", None)
+    for wrong in ("", "/", "alpaca", "/alpaca/", "/a//b", "/orders", "/positions/x"):
+        with pytest.raises(ValidationError):
+            base(base=wrong)
+    assert {path.split("/")[1] for _, path in TABLES["oms"]} == NATIVE

@@ -6,11 +6,14 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
+from nats.aio.msg import Msg
 
 from adapters.clock import SystemClock
 from adapters.codec import encode
 from apps.live_gateway.market_quotes import MarketQuotes
+from domain.market.depth import Depth
 from domain.market.quotes import Quote, best_source
 from domain.market.records import Flag
 from tests.apps.gateway_house import WAIT_S, Gateway, Trader, order
@@ -38,10 +41,14 @@ class ShownQuotes:
 
     def __init__(self, market: str = "") -> None:
         self.settings = SimpleNamespace(market=market)
+        self.instruments = {"BTCUSD": None}
         self.shown: list[str] = []
 
-    async def show(self, base: Quote, _at: int) -> None:
-        self.shown.append(f"{base.venue} {base.ask}")
+    async def show(self, base: Quote, _at: int, book: Depth | None = None) -> None:
+        self.shown.append(f"{base.venue} {base.ask}" + (f" and {len(book.asks)} levels" if book else ""))
+
+    async def show_book(self, book: Depth) -> None:
+        self.shown.append(f"{len(book.asks)} levels")
 
     def repeat(self, _symbol: str) -> None:
         self.shown.append("the same")
@@ -69,6 +76,51 @@ async def test_a_quote_is_shown_once_whatever_other_venues_quote() -> None:
     await comes(quote("BINANCE", "7000", "7002"))
     assert best.shown == ["BINANCE 7001", "BINANCE 7002", "the same", "KRAKEN 7011", "BINANCE 7002"]
     assert kraken.shown == ["nothing", "KRAKEN 7010", "KRAKEN 7011"]
+
+
+def book(venue: str, asks: str, seq: int = 7) -> Depth:
+    """`4x7001 9x7002`; the bids are far away."""
+    levels = tuple((Decimal(price), Decimal(size)) for size, price in (level.split("x") for level in asks.split()))
+    return Depth(symbol="BTCUSD", venue=venue, bids=((Decimal(7000), Decimal(4)), (Decimal(6000), Decimal(9))), asks=levels, at=1, seq=seq)
+
+
+class KnownBooks(dict[str, Depth]):
+    """By venue, in place of the reader of `depth.>`."""
+
+    def of(self, quote: Quote, since_ns: int) -> Depth | None:
+        return self.get(quote.venue)
+
+    def end(self, quote: Quote) -> None:
+        self.pop(quote.venue, None)
+
+
+async def test_a_book_is_shown_with_its_quote_and_again_when_its_levels_change() -> None:
+    shown, books = ShownQuotes(), KnownBooks()
+    quotes = MarketQuotes(cast(Any, {"PAPER_A": shown}), SystemClock())
+    quotes.books = books
+
+    async def comes(*what: Quote | Depth) -> list[str]:
+        for each in what:
+            if isinstance(each, Depth):
+                books[each.venue] = each
+                quotes.take_book(each.venue, "BTCUSD")
+            else:
+                quotes.take(each, SystemClock().monotonic_ns())
+            await quotes.look(SystemClock().monotonic_ns())
+        found, shown.shown = shown.shown, []
+        return found
+
+    first, moved = quote("KRAKEN", "7000", "7001", seq=7), quote("KRAKEN", "7000", "7003", seq=9)
+    assert await comes(book("KRAKEN", "4x7001 9x7002"), first) == ["nothing", "KRAKEN 7001 and 2 levels"]
+    assert await comes(book("KRAKEN", "4x7001 9x7002", 8)) == [], "nothing that a venue shows is another"
+    assert await comes(book("KRAKEN", "4x7001 8x7002 5x7004", 8)) == ["3 levels"], "the touch is not shown again"
+    assert await comes(quote("KRAKEN", "7000", "7001", seq=7)) == ["the same"], "the quote is repeated"
+    assert await comes(book("KRAKEN", "4x7003", 9)) == [], "its quote is on its way: until then the last one keeps its book"
+    assert await comes(moved) == ["KRAKEN 7003 and 1 levels"]
+    assert await comes(quote("KRAKEN", "7000", "7004", seq=10)) == ["KRAKEN 7004"], "a book of before is not shown with it"
+    assert await comes(quote("KRAKEN", "7000", "7004", seq=10, flags=("stale",))) == ["nothing"]
+    assert "KRAKEN" not in books
+    assert await comes(book("PAPER_A", "1x7001")) == [], "our own"
 
 
 @pytest.fixture
@@ -116,3 +168,23 @@ async def test_an_order_fills_at_the_quote_of_the_market_and_a_stale_quote_is_th
     await until_shown(trader, quote("BINANCE", "7002", "7003"), lambda tick: not tick.flags and tick.ask == 7003)
     assert (await trader.heard(4))[3] == "4 B fill"
     assert trader.reports[3].price in (7003, 7005)
+
+
+async def test_an_order_larger_than_the_touch_walks_the_book_of_the_market(gateway: Gateway, trader: Trader) -> None:
+    """PAPER_A shows half of each size, its book leaves for exeq, and each level is a fill at its price."""
+    left: list[Depth] = []
+
+    async def on_depth(message: Msg) -> None:
+        left.append(msgspec.json.decode(message.data, type=Depth))
+
+    await trader.client.subscribe("depth.PAPER_A.*", cb=on_depth)
+    async with asyncio.timeout(WAIT_S):
+        while not left:
+            await trader.client.publish("depth.KRAKEN.BTCUSD", encode(book("KRAKEN", "4x7001 6x7002 9x7009")))
+            await trader.client.publish(TICKS, encode(quote("KRAKEN", "7000", "7001", seq=7)))
+            await asyncio.sleep(0.02)
+    asks = ((Decimal(7001), Decimal(2)), (Decimal(7002), Decimal(3)), (Decimal(7009), Decimal("4.5")))
+    assert (left[0].venue, left[0].seq, left[0].asks) == ("PAPER_A", 7, asks)
+    await trader.send(order("A", "6", price="7005"))
+    assert await trader.heard(3) == ["1 A accepted", "2 A fill", "3 A fill"]
+    assert [(each.price, each.quantity) for each in trader.reports[1:]] == [(Decimal(7001), Decimal(2)), (Decimal(7002), Decimal(3))]

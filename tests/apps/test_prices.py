@@ -142,10 +142,24 @@ def test_a_part_of_the_days_can_be_taken_back_and_a_whole_file_is_not_short(tmp_
     assert "removed: 501" in prices(tmp_path, "forget", "SPY").stdout
 
 
+def test_the_source_of_each_close_is_listed(tmp_path: Path) -> None:
+    store = SqlitePrices(tmp_path)
+    asyncio.run(store.prepare())
+    closes = [DailyClose(16_434, "SPY", Decimal(7), SIMULATED), DailyClose(16_435, "SPY", Decimal("205.50"), "bars:KRAKEN")]
+    asyncio.run(store.write(closes))
+    summary = prices(tmp_path, "list").stdout
+    assert [line.split() for line in summary.splitlines()[1:]] == [
+        ["SPY", "bars:KRAKEN", "1", "2014-12-31", "2014-12-31"],
+        ["SPY", "simulated", "1", "2014-12-30", "2014-12-30"],
+    ]
+    each = prices(tmp_path, "list", "SPY").stdout
+    assert [line.split() for line in each.splitlines()[1:]] == [["2014-12-31", "205.5", "bars:KRAKEN"], ["2014-12-30", "7", "simulated"]]
+
+
 # From the simulated market.
 
 
-async def kept(shelf: Shelf, day: Day) -> None:
+async def kept(shelf: Shelf, day: Day, *, beside_market: bool = False) -> None:
     """One round of the simulated market's own closes."""
     markets = {s: SimulatedMarket(instrument(s), Decimal(100), Decimal(1), Decimal(1), 2, 2026) for s in ("MADE", "REAL")}
     told: list[int] = []
@@ -153,7 +167,7 @@ async def kept(shelf: Shelf, day: Day) -> None:
     async def tell() -> None:
         told.append(day.today)
 
-    task = asyncio.create_task(keep_closes(markets, shelf, day, tell))
+    task = asyncio.create_task(keep_closes(markets, shelf, day, tell, beside_market=beside_market))
     while not told:
         await asyncio.sleep(0)
     task.cancel()
@@ -185,6 +199,19 @@ async def test_a_few_real_closes_are_kept_and_take_none_of_the_simulated_ones() 
         del shelf.rows[close.day, "REAL"]
     await kept(shelf, day)
     assert {close.day for close in made_up(shelf, "REAL")} >= set(range(TODAY - DAYS, TODAY)), "what was taken back is made up again"
+
+
+async def test_beside_a_recorded_market_simulated_closes_end_where_its_closes_begin() -> None:
+    # given a market that was recorded for three days, and not yesterday
+    recorded = [DailyClose(d, "REAL", Decimal(7), "bars:KRAKEN") for d in range(TODAY - 4, TODAY - 1)]
+    shelf, day = Shelf(recorded), Day()
+    await kept(shelf, day, beside_market=True)
+    assert [close.day for close in made_up(shelf, "REAL")] == list(range(TODAY - 4 - DAYS, TODAY - 4))
+    assert [close.day for close in made_up(shelf, "MADE")] == list(range(TODAY - DAYS, TODAY))
+    # when the recording has stopped for more than a week
+    day.today += 7
+    await kept(shelf, day, beside_market=True)
+    assert made_up(shelf, "REAL")[-1].day == day.today - 1
 
 
 # Into risk.

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 
 from apps.desk.wiring import build as build_desk
 from apps.exeq.wiring import build as build_exeq
@@ -111,6 +112,8 @@ async def house(nats: LiveServer, home: Path, monkeypatch: pytest.MonkeyPatch) -
             with monkeypatch.context() as environment:
                 for variable, value in LiveService(name, nats, home / name).program.environment.items():
                     environment.setenv(variable, value)
+                if name == "sink-ticks":
+                    with_every_task(home / name)
                 chassis = found[name] = Mortal(load())
             opened.push_async_callback(closed, chassis)
             front = service.Front(probes.closed(chassis, "starting"))
@@ -119,6 +122,13 @@ async def house(nats: LiveServer, home: Path, monkeypatch: pytest.MonkeyPatch) -
             opened.callback(chassis.stopping.set)
         await until(lambda: all(chassis.service for chassis in found.values()))
         yield found
+
+
+def with_every_task(home: Path) -> None:
+    """sink-ticks with an archive, so that it drops old days."""
+    file = home / "config.yaml"
+    changes = {"ticks_keep_days": 7, "places": ["questdb", "s3"], "s3": {"address": f"file://{home}/objects"}}
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | changes))
 
 
 async def closed(chassis: Mortal) -> None:

@@ -1,16 +1,18 @@
 """One venue in memory: which quotes leave for the core, which symbols count as silent, and what gateway is asked for."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from apps.normalizer.frame_quality import FrameQuality
+from apps.normalizer.market_watch import MarketWatch
 from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import RecordsOut
 from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
-from domain.market.conflation import TickPace
+from domain.market.conflation import DepthPace, TickPace
+from domain.market.depth import Depth
 from domain.market.liveness import Patience
 from domain.market.normalization import BookRules, DecoderOf
 from domain.market.quotes import Quote
@@ -52,18 +54,26 @@ def failing(venue: str, opening: Opening, epoch: int) -> Decoder:
 
 
 class Scene:
-    def __init__(self, decoder_of: DecoderOf = failing) -> None:
+    def __init__(self, decoder_of: DecoderOf = failing, venue: str = VENUE, depth: DepthPace = DepthPace()) -> None:  # noqa: B008 - immutable
         self.clock, self.sent = Hands(), list[Quote]()
+        self.books: list[Depth] = []
+        self.told: list[str] = []
+        """Quotes and books in the order in which they left."""
         self.facts = RecentFacts(100)
         self.quality = FrameQuality()
         self.shared = VenueShared(self.clock, self.facts, self.quality, Observations(LATENCY_BUCKETS_S), self.send)
-        self.rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), 2 * S)
-        self.run = VenueRun(VENUE, self.rules, self.shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
+        self.rules = VenueRules(decoder_of, BookRules(), Patience(), TickPace(), depth, 2 * S)
+        self.run = VenueRun(venue, self.rules, self.shared, RecordsOut(VENUE, Places().write, {}, 0.0), Bars(10))
         self.n = 0
 
     def send(self, subject: str, payload: bytes) -> None:
         if subject.startswith("ticks."):
             self.sent.append(msgspec.json.decode(payload, type=Quote))
+            self.told.append(f"{subject} {self.sent[-1].bid} {self.sent[-1].ask}")
+        elif subject.startswith("depth."):
+            book = msgspec.json.decode(payload, type=Depth)
+            self.books.append(book)
+            self.told.append(f"{subject} {book.seq}: {' '.join(f'{size}x{price}' for price, size in (*book.bids, *book.asks))}")
 
     def take(self, *texts: str, at: int | None = None, epoch: int = 1) -> None:
         self.run.take(raw(self.n + 1, *texts, at=self.clock.wall if at is None else at, epoch=epoch))
@@ -98,6 +108,50 @@ def test_a_broken_book_ends_its_mark_at_once_and_leaves_the_others() -> None:  #
     assert scene.ticks() == [("BTC", 105, OK)]
     scene.clock.move(9)
     assert scene.run.due_wishes() == []
+
+
+def test_an_absurd_touch_ends_the_mark_until_the_venue_shows_a_valid_one() -> None:  # absurd print: never a mark
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.ticks()
+    scene.clock.move(0.1)
+    scene.take("update btc 8 101 1 102 1", "update btc 9 900 1 901 1")
+    assert scene.ticks() == [("BTC", 100, ENDED)]
+    scene.clock.move(2)
+    scene.run.due_ticks()
+    scene.take("update eth 4 11 1 12 1")
+    assert [tick for tick in scene.ticks() if tick[0] == "BTC"] == [], "it is not repeated"
+    assert scene.run.due_wishes() == [], "its book is whole"
+    scene.take("update btc 10 102 1 103 1")
+    assert scene.ticks() == [("BTC", 102, OK)]
+
+
+class Reader:
+    """A venue that is being read."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.current = scene.run
+
+
+def test_markets_that_cross_across_venues_are_two_facts_and_both_keep_quoting() -> None:  # crossed across venues: a fact, kept, routed on
+    alpha, beta = Scene(venue="ALPHA"), Scene(venue="BETA")
+    watch = MarketWatch(cast(Any, None), cast(Any, None), cast(Any, None), 1.0)
+    watch.readers = cast(Any, {"ALPHA": Reader(alpha), "BETA": Reader(beta)})
+    alpha.take(*BEGIN)
+    beta.take("open", "snapshot btc 7 102 1 103 1", "snapshot eth 3 10 1 11 1")
+    for place in range(20):
+        watch.compare(place * S // 10)
+        beta.take(f"update btc {8 + place} 102 {2 + place} 103 1")
+    assert [(f.fact.value, f.venue, f.symbol, f.detail) for f in beta.facts.newest(None, "BTCUSDT", 0, 9)] == [
+        ("crossed_venues", "BETA", "BTCUSDT", "crossed: bid 102 of BETA, ask 101 of ALPHA")
+    ]
+    assert (alpha.facts.newest(None, "BTCUSDT", 0, 9), watch.across.crossed) == ([], 1)
+    assert [tick for tick in (*alpha.ticks(), *beta.ticks()) if tick[0] == "BTC"][-2:] == [("BTC", 100, OK), ("BTC", 102, OK)]
+    # when one of them is not valid any more
+    beta.take("update btc 99 1 1 2 1")
+    watch.compare(2 * S)
+    watch.compare(3 * S)
+    assert beta.facts.newest(None, "BTCUSDT", 0, 1)[0].fact is FactKind.UNCROSSED_VENUES
 
 
 def test_frames_of_the_past_send_no_quotes_and_end_marks() -> None:

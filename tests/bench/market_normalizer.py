@@ -22,7 +22,7 @@ from apps.normalizer.records_out import RecordsOut
 from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
-from domain.market.conflation import Conflation, TickPace
+from domain.market.conflation import Conflation, DepthPace, TickPace
 from domain.market.liveness import Patience
 from domain.market.normalization import BookRules, VenueFold
 from domain.market.quotes import Listed, Market, Quote
@@ -72,7 +72,7 @@ def whole(payloads: Sequence[bytes]) -> int:
     """All but the network: also silence, bars, quotes for the core, and messages of the streams."""
     shared = VenueShared(SystemClock(), RecentFacts(10), FrameQuality(), Observations(LATENCY_BUCKETS_S), lambda subject, payload: None)
     out = RecordsOut(VENUE, _stored, {}, 0.0)
-    rules = VenueRules(decoder, BookRules(), Patience(), TickPace(), 10**15)
+    rules = VenueRules(decoder, BookRules(), Patience(), TickPace(), DepthPace(), 10**15)
     run = VenueRun(VENUE, rules, shared, out, Bars(300))
 
     async def all_of_them() -> None:

@@ -67,7 +67,7 @@ def test_every_alarm_s_runbook_can_be_jumped_to() -> None:
     assert set(jumps) <= anchors(ROOT / "docs/operations.md")
 
 
-NOT_ERRORS: Final = {"max_open_orders", "risk_error", "duplicate_order"}
+NOT_ERRORS: Final = {"max_open_orders", "risk_error", "risk_timeout", "duplicate_order"}
 """Answers of risk: 200, rejected."""
 
 

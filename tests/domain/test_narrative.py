@@ -140,3 +140,8 @@ def test_a_venue_that_is_closed_is_no_end_while_another_may_be_open() -> None:
              > nothing
              reject price_off_tick R2
              > OrderRejected rejected source=venue reason=price_off_tick""")
+
+
+def test_a_venue_whose_levels_were_compared_says_how_many() -> None:
+    (sentence,) = [told(event) for commit in journal() for event in commit if getattr(event, "candidates", ())][:1]
+    assert "PAPER_D would cost 51.984375 over 2 levels" in sentence

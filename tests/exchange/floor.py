@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 
-from apps.exeq.stop_orders import StopOrders
 from apps.http.app import Refusal
 from apps.http.caller import LOCAL_CALLER
 from apps.live_gateway.venue_host import VenueHost
@@ -91,12 +90,6 @@ class ExeqWithStops(Exeq):
     """Where stops sleep until their price is reached."""
 
     holds_stops = True
-
-    async def begin(self) -> None:
-        await super().begin()
-        router = self.executor.router
-        stops = StopOrders(self.executor, self.executor.executions, router._market, self.clock, router.rules.quote_age_max_ns)
-        self.spawn(stops.run())
 
 
 KINDS: dict[str, type[Process]] = {"gateway": QuietGateway, "risk": RiskService, "exeq": Exeq, "oms": DoorsOfOms}
@@ -359,18 +352,18 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
 }
 
 
-def play(scene: str, **others: type[Process]) -> None:
+def play(scene: str, floor: type[Floor] = Floor, **others: type[Process]) -> None:
     """The whole scene, on a floor of its own. The first line that does not hold fails with its number."""
 
     async def main(loop: VirtualLoop) -> None:
-        floor = Floor(loop)
-        with everything_quiet(floor.world):
+        opened = floor(loop)
+        with everything_quiet(opened.world):
             try:
-                await floor.open(KINDS | others)
-                await _played(floor, scene)
-                assert not floor.world.violations, floor.world.violations
+                await opened.open(KINDS | others)
+                await _played(opened, scene)
+                assert not opened.world.violations, opened.world.violations
             finally:
-                for process in floor.lives.values():
+                for process in opened.lives.values():
                     process.die()
                 await asyncio.sleep(1)
 

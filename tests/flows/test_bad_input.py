@@ -35,7 +35,7 @@ MALFORMED: list[tuple[bytes, str | None]] = [
     (b'{"symbol":"BTCUSDT","side":"hold","quantity":1}', "/side"),
     (b'{"symbol":"BTCUSDT","side":"buy","quantity":1,"account":"a.b"}', "/account"),
     (b'{"symbol":"BTCUSDT","side":"buy","quantity":1,"account":""}', "/account"),
-    (b'{"symbol":"BTCUSDT","side":"buy","quantity":1,"client_order_id":"a b"}', "/client_order_id"),
+    (b'{"symbol":"BTCUSDT","side":"buy","quantity":1,"client_order_id":"a\\tb"}', "/client_order_id"),
     (b'{"symbol":"BTCUSDT","side":"buy","quantity":1,"priority":10}', "/priority"),
     (b'{"symbol":"BTCUSDT","side":"buy","quantity":1,"time_in_force":"gtd","expire_at":"soon"}', "/expire_at"),
 ]
@@ -45,7 +45,7 @@ def test_what_is_not_an_order_is_400_with_a_pointer(running: LiveStack, doors: D
     before = recorded(running)
     for body, pointer in MALFORMED:
         assert doors.refused("POST", "/orders", content=body) == (400, "malformed", pointer), body[:80]
-    for key in ("", "a b", "a" * 65, "a.b"):
+    for key in ("", "a\tb", "a" * 129):
         assert doors.refused("POST", "/orders", json=ORDER, headers={"Idempotency-Key": key}) == (400, "malformed", None)
     assert recorded(running) == before
 
@@ -115,7 +115,7 @@ PARAMETERS = [
     ("/orders?account=a.b", "?account"),
     ("/orders?account=", "?account"),
     ("/orders?symbol=%00", "?symbol"),
-    ("/orders?client_order_id=a%20b", "?client_order_id"),
+    ("/orders?client_order_id=a%09b", "?client_order_id"),
     ("/orders?status=FILLED", "?status"),
     ("/orders?limit=0", "?limit"),
     ("/orders?limit=1001", "?limit"),

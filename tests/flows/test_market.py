@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,6 +99,10 @@ def test_a_stack_trades_on_the_quotes_of_its_venue_once_the_venue_is_there(marke
         assert abs(filled - ask) < ask * Decimal("0.01")
         assert abs(filled - SIMULATED) > SIMULATED * Decimal("0.05")
 
+        # and a larger order is routed by the levels behind it
+        levels = until(lambda: _levels_compared(market.url("exeq")), "venues are compared by the levels of the market's book")
+        assert all(cheaper[0] < dearer[0] for cheaper, dearer in pairwise(levels))
+
         # and every series that an alarm or a dashboard asks of these services exists
         wanted = {name for name in asked() if name.startswith(MARKET) and not name.startswith("sink_")}
         assert wanted - existing(pages(market, ("gateway", "normalizer"))) == set()
@@ -132,6 +137,19 @@ def _filled(oms: str) -> Decimal | None:
             return Decimal(str(order["average_price"]))
         time.sleep(0.1)
     return None
+
+
+def _levels_compared(exeq: str) -> list[list[Decimal]] | None:
+    """Preview an order for twice what a venue's touch shows; return the levels of a venue that were compared, None if there were none."""
+
+    def candidates(quantity: Decimal) -> Any:
+        body = {"symbol": "BTCUSDT", "side": "buy", "quantity": str(quantity), "account": "main"}
+        answer = httpx.post(f"{exeq}/routes/preview", json=body, timeout=30)
+        return json.loads(answer.text, parse_float=Decimal, parse_int=Decimal).get("candidates", [])
+
+    shown = [each["size"] for each in candidates(Decimal("0.001")) if each["size"]]
+    found = [each for each in candidates(2 * min(shown)) if each["depth_seq"]] if shown else []
+    return found[0]["levels"] if found and len(found[0]["levels"]) > 1 else None
 
 
 def _refused(oms: str) -> str | None:

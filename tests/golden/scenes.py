@@ -15,14 +15,25 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.decider import decide
 from domain.order.order import Order, evolve
-from domain.values import order_id_of
+from domain.values import Side, order_id_of
 from tests import given, table
+from tests.domain.groups.scene import ListScene, bracket, terms
 
 ACCOUNTS: Final = ("alice", "bob")
 CANDIDATES: Final = (
     e.Candidate("PAPER_A", bid=Decimal("49.99"), ask=Decimal(50), size=Decimal("7.5"), cost=Decimal("50.025")),
     e.Candidate("PAPER_B", note="no fresh quote", penalty_bps=Decimal("3.125")),
     e.Candidate("PAPER_C", Decimal("99.5"), Decimal("100.5"), Decimal(3), Decimal("100.6"), quote_seq=499_869_752),
+    e.Candidate(
+        "PAPER_D",
+        Decimal(49),
+        Decimal(51),
+        Decimal("0.5"),
+        Decimal("51.984375"),
+        quote_seq=17,
+        levels=((Decimal(51), Decimal("0.5")), (Decimal("52.25"), Decimal(70))),
+        depth_seq=19,
+    ),
 )
 
 SCENES: Final = """
@@ -171,7 +182,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [*commits, (accepted,), *_owned(day, len(commits) + 2)]
+    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns)]
 
 
 def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
@@ -181,6 +192,31 @@ def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
     day.owner = owner_of(second, n + 1)
     routed = [day.play(line) for line in ("named submit buy 3 @50", "named route PAPER_A")]
     return [(first,), (second,), *routed, (e.ShardHeld(at=day.now_ns, unit="unit-0"),)]
+
+
+def _lists(now: int) -> list[tuple[e.OrderEvent, ...]]:
+    """A bracket whose stop goes first, one whose take profit is followed by another, and a list that risk rejects."""
+    key = "PKALICE2222222222222"
+    forced = bracket(account="lena", now=now, by=key)
+    followed = bracket(strict=False, trigger="full", account="lars", now=now, by=key)
+    for line in ("rest entry", "fill entry 10", "rest take_profit", "trigger stop_loss", "force stop_loss", "rest stop_loss"):
+        forced.play(line)
+    for line in (
+        "rest entry",
+        "fill entry 4",
+        "cancel entry",
+        "cancelled entry",
+        "rest take_profit",
+        "cancel_list exits",
+        "cancelled take_profit",
+    ):
+        followed.play(line)
+    again = bracket(account="liv", now=now, by=key)
+    for line in ("rest entry", "fill entry 3", "rest take_profit", "fill take_profit 3", "fill entry 7"):
+        again.play(line)
+    legs = [terms(name, Decimal(1), Side.SELL, "60", account="lou") for name in ("leg1", "leg2")]
+    rejected = ListScene("oco", legs, now=now, by=key, rejected=True, reduce=True)
+    return [commit for scene in (forced, followed, again, rejected) for commit in scene.commits if commit]
 
 
 class Day:

@@ -14,6 +14,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
 from domain.audit.checker import Audit, ObservedBounds, Violation
+from domain.audit.list_audit import check_list_answers, check_lists
 from domain.execution.projection import Executions
 from domain.market.listings import Listings
 from domain.order.lifecycle import State
@@ -38,7 +39,10 @@ TROUBLE_S = 4.0
 CALM_AFTER_S = 0.5
 SETTLED_WITHIN_S = 30.0
 """FAILURES 2.2, invariant 9."""
+LOTS = {symbol: instrument.lot for symbol, instrument in market.INSTRUMENTS.items()}
 LOOK_S = 0.25
+ROUNDS = 4
+"""An order that is cancelled may have another one of its list take its place, which must be cancelled too."""
 
 BOUNDS = ObservedBounds(
     open_orders_max=OPEN_ORDERS_MAX,
@@ -89,12 +93,18 @@ async def _history(world: World, only: tuple[str, ...]) -> Outcome:
 async def _lived(world: World, house: House, only: tuple[str, ...]) -> Outcome:
     await house.open()
     await _until(lambda: house.oms.host.ready and house.risk.gate.shut is None, 10.0, house)
-    trading = asyncio.create_task(house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S))
+    trading = asyncio.create_task(_trade(world, house))
     await trouble(house, world.loop.time() + TROUBLE_S, only)
     await asyncio.sleep(CALM_AFTER_S)
     await house.heal()
     await _settle(world, house, trading)
     return _outcome(world, house)
+
+
+async def _trade(world: World, house: House) -> None:
+    lists = asyncio.create_task(house.lists.trade(TROUBLE_S))
+    await house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S)
+    await lists
 
 
 async def _close(house: House) -> None:
@@ -115,8 +125,11 @@ async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> 
         _still(world, house, "does not come to rest")
         return
     trading.result()
-    for order_id in _open(house):
-        await house.trader.cancel(order_id, attempts=5)
+    for _ in range(ROUNDS):
+        for order_id in _open(house):
+            await house.trader.cancel(order_id, attempts=5)
+        if await _until(lambda: _at_rest(house) and not _open(house), SETTLED_WITHIN_S / ROUNDS, house):
+            break
     if not await _until(lambda: _at_rest(house) and not _open(house), SETTLED_WITHIN_S, house):
         _still(world, house, "does not end")
     world.tell("settled %.1f s after healing", world.loop.time() - began)
@@ -219,6 +232,8 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
     world.violations += _stamps_that_go_back(house)
     world.violations += checker.check_reduce_only(_commits(house.ground.orders))
+    world.violations += check_lists(_commits(house.ground.orders), LOTS)
+    world.violations += check_list_answers(list(_commits(house.ground.orders)), house.lists.answers)
     if not audit.violations:  # a replay of an unlawful journal proves nothing, and may not even be possible
         world.violations += _folds(house, audit)
     for name, error in house.unread_errors():

@@ -9,6 +9,7 @@ from apps.connections.unit import Unit
 from apps.connections.venue_lists import SentRequest
 from domain.audit.checker import Audit, ObservedSend
 from tests.simulation.bus import matches
+from tests.simulation.list_trader import ListTrader
 from tests.simulation.operator import Operator
 from tests.simulation.services import SERVICES, DataDirectory, Ground, Oms, Process, RiskService
 from tests.simulation.trader import Trader
@@ -41,6 +42,7 @@ class House:
         self._calm = False
         self.operator = Operator(world, lambda: self.risk)
         self.trader = Trader(world, self._door, lambda: self.ground.orders.head.seq)
+        self.lists = ListTrader(world, self._door)
 
     async def open(self) -> None:
         for name in SERVICES:

@@ -6,6 +6,7 @@ from typing import Any
 import apps.journal.group_commit
 import apps.journal.shard_host
 import apps.oms.submit
+import domain.groups.contingency
 import domain.order.decider
 import domain.order.order
 import domain.order.route_end
@@ -14,6 +15,7 @@ from adapters.chain import following
 from adapters.codec import encode
 from apps.http.app import Refusal
 from apps.journal.group_commit import GroupCommit
+from apps.journal.list_reactions import ListReactions
 from apps.journal.order_repository import OrderRepository
 from apps.journal.shard_host import ShardHost
 from apps.journal.snapshots import Snapshotter
@@ -249,3 +251,16 @@ def _() -> list[Patch]:
         order.cum_quantity = Decimal(repr(sum(float(t.quantity) for t in order.trades if not t.busted)))
 
     return [(domain.order.order, "_recount", recount)]
+
+
+# Lists
+
+
+@plant("an exit of a list does not notice what the other has traded")
+def _() -> list[Patch]:
+    return [(domain.groups.contingency, "covered", lambda group, entry, slots: entry.cum_quantity)]
+
+
+@plant("what follows for a list comes in a commit of its own, if ever")
+def _() -> list[Patch]:
+    return [(ListReactions, "follow", lambda self, members, facts: ())]

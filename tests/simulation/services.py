@@ -21,6 +21,7 @@ from apps.exeq.kill_switch import ExeqKillSwitch as SendSwitch
 from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
+from apps.exeq.stop_orders import StopOrders
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
@@ -40,6 +41,9 @@ from apps.live_gateway.venue_host import VenueHost
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.kill_switch import OmsKillSwitch
+from apps.oms.list_rules import list_rules
+from apps.oms.list_upkeep import ListUpkeep
+from apps.oms.lists import ListHandler
 from apps.oms.reduce_only import ReduceOnly
 from apps.oms.replace import ReplaceHandler
 from apps.oms.report_sessions import VenueSessions
@@ -79,6 +83,8 @@ RISK_BUDGET_S = 0.01
 SNAPSHOT_EVERY_COMMITS, SNAPSHOT_EVERY_S = 8, 1.0
 OPEN_ORDERS_MAX = 25
 IN_FLIGHT_MAX = 12
+LISTS_MAX = 100
+EXCLUSIVE_WAIT_S = 0.5
 
 
 class DataDirectory:
@@ -207,10 +213,12 @@ class Oms(Process):
         mark = directory.mark(ORDERS, ORDER_COMMITS)
         unit = self.unit
         feed = None if unit is None else unit.feed
-        self.host = ShardHost(self.journal(self.ground.orders), self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed)
+        controls = Controls()
+        rules = list_rules(market.INSTRUMENTS, controls)
+        journal = self.journal(self.ground.orders)
+        self.host = ShardHost(journal, self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed, rules=rules)
         self.risk: RiskCheck = RiskInProcess(unit) if unit else RiskClient(client, RiskBounds(budget_s=RISK_BUDGET_S))  # type: ignore[arg-type]
         self.sessions = VenueSessions(client, self.host, market.VENUES, 0, failed=self.failed)  # type: ignore[arg-type]
-        controls = Controls()
         switch = OmsKillSwitch(self.host, controls)
         switch.known = known = await self.follow_controls(publisher, controls.apply, switch.heard)
         self.intake = SubmitHandler(
@@ -221,6 +229,8 @@ class Oms(Process):
             open_orders_max=OPEN_ORDERS_MAX,
             in_flight_max=IN_FLIGHT_MAX,
         )
+        self.lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)
+        self.list_upkeep = ListUpkeep(self.host, EXCLUSIVE_WAIT_S)
         self.replaces = ReplaceHandler(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
         self.expirer = OrderExpiry(self.host, self.clock, None, {})
         self.reduce_only = ReduceOnly(self.host)
@@ -235,6 +245,7 @@ class Oms(Process):
         for coroutine in (publisher.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         self.spawn(self.reduce_only.run())
+        self.spawn(self.list_upkeep.run())
         self.open = True
 
     def _on_ready(self, ready: bool) -> None:
@@ -272,7 +283,7 @@ class RiskService(Process):
         ear = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
         await ear.start()
         if self.unit:
-            self.unit.decide = ear.decide
+            self.unit.decide, self.unit.decide_list = ear.decide, ear.decide_list
         self.obeying = ControlAcks(client)  # type: ignore[arg-type]
         self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
         await LocalKillReports(client, self.control_log).start()  # type: ignore[arg-type]
@@ -315,6 +326,7 @@ class Exeq(Process):
             self.spawn(coroutine)
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
+        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
 
 
 class RogueHost(VenueHost):

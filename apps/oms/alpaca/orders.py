@@ -203,6 +203,7 @@ def _as_generation(shown: AlpacaOrder, order: Order, number: int) -> None:
     if standing is Standing.CURRENT:
         return
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
+    shown.reason, shown.in_doubt = None, False
     if standing is Standing.PENDING:
         shown.status, shown.updated_at = ACCEPTED, shown.created_at
         return

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from domain.market.conflation import Conflation, TickPace
+from domain.market.conflation import ChangedBooks, Conflation, TickPace
 from domain.market.quotes import Quote
 from domain.market.records import Flag
 
@@ -52,3 +52,16 @@ def test_what_ends_is_sent_at_once_with_its_last_prices_and_not_repeated() -> No
 def test_symbols_do_not_wait_for_each_other() -> None:
     ticks = Conflation(PACE)
     assert [ticks.offer(quote(100, symbol), 0) is not None for symbol in ("A", "B", "A")] == [True, True, False]
+
+
+def test_a_book_that_changes_behind_its_touch_leaves_at_its_own_pace_and_not_again() -> None:
+    books = ChangedBooks(100 * MS)
+    books.changed(["BTCUSDT", "ETHUSDT"])
+    assert books.due(0) == ["BTCUSDT", "ETHUSDT"]
+    books.sent("BTCUSDT", 0)
+    assert books.due(0) == ["ETHUSDT"]
+    books.changed({"BTCUSDT": True})
+    books.sent("ETHUSDT", 0)
+    assert (books.due(99 * MS), books.due(100 * MS)) == ([], ["BTCUSDT"])
+    books.sent("BTCUSDT", 100 * MS)
+    assert books.due(10_000 * MS) == []

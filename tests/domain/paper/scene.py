@@ -7,13 +7,16 @@ from decimal import Decimal
 import msgspec
 
 from domain.instruments import Instrument
+from domain.market.depth import Depth
 from domain.market.quotes import Quote
+from domain.market.records import Level
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper.events import (
     BustTrade,
     Cancel,
     CorrectTrade,
     Deed,
+    DeepQuote,
     ForcedFill,
     Forget,
     Halt,
@@ -51,7 +54,10 @@ def new_venue(**rules: object) -> PaperVenue:
 
 
 def message_of(line: str) -> Message:
-    """`quote 10x99.5 10x100`, `A buy 3 @100 fok`, `S sell 2 stop 95`, `cancel A`, `time`. Types follow from the prices given."""
+    """`quote 10x99.5 10x100`, `book 5x99 7x98 | 3x100 4x101`, `A buy 3 @100 fok`, `S sell 2 stop 95`, `cancel A`, `time`.
+
+    Types follow from the prices given.
+    """
     if line == "time":
         return Passed()
     if line.startswith("cancel "):
@@ -68,6 +74,8 @@ def message_of(line: str) -> Message:
     if found := QUOTE.fullmatch(line):
         bid_size, bid, ask_size, ask = (Decimal(text) for text in found.groups())
         return Quote(symbol="X", venue="V", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
+    if line.startswith("book "):
+        return book_of(line.removeprefix("book "))
     found = ORDER.fullmatch(line)
     assert found, f"not a line of a scene: {line!r}"
     name, side, quantity, price, stop, force, expire_at, post, symbol, shard, account = found.groups()
@@ -84,6 +92,19 @@ def message_of(line: str) -> Message:
         post_only=bool(post),
         account=account or "alice",
     )
+
+
+def book_of(text: str) -> DeepQuote:
+    """`5x99 7x98 | 3x100 4x101`: bids and asks, touch first."""
+    bids, asks = (tuple(_level(level) for level in side.split()) for side in text.split("|"))
+    (bid, bid_size), (ask, ask_size) = bids[0], asks[0]
+    quote = Quote(symbol="X", venue="V", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
+    return DeepQuote(quote, Depth(symbol="X", venue="V", bids=bids, asks=asks, at=0))
+
+
+def _level(text: str) -> Level:
+    size, price = text.split("x")
+    return Decimal(price), Decimal(size)
 
 
 def _number(text: str | None) -> Decimal | None:

@@ -5,6 +5,7 @@ import random
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -22,6 +23,7 @@ from domain.risk.decision_record import read as read_record
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.var import Method, Var
+from domain.values import divide
 from tests.domain.risk.scene import Scene, instrument
 
 FILE = Path(__file__).parents[2] / "data" / "daily_closes.csv"
@@ -181,6 +183,36 @@ def test_real_closes_that_became_old_are_not_replaced_by_made_up_ones() -> None:
 def test_few_real_closes_without_a_simulated_market_are_short_as_none_are_missing() -> None:
     assert told(closes_of("A", range(90, 100))).unusable["A"] == "short"
     assert told([*closes_of("A", range(20, 80), SIMULATED), *closes_of("A", range(90, 100))]).unusable["A"] == "short"
+
+
+def priced(days: range, first: int, source: str) -> list[DailyClose]:
+    """Closes that rise by one a day."""
+    return [DailyClose(day, "A", Decimal(first + place), source) for place, day in enumerate(days)]
+
+
+def test_simulated_closes_end_where_real_ones_begin_without_a_step_between_the_two_markets() -> None:
+    made_up, real = priced(range(40, 95), 100, SIMULATED), priced(range(95, 100), 50_000, "bars:KRAKEN")
+    found = told([*made_up, *real])
+    series = found.series["A"]
+    assert (found.simulated, series.days) == ({"A": 5}, tuple(range(69, 100)))
+    assert series.prices[-5:] == tuple(map(Decimal, range(50_000, 50_005))), "each real close counts from its first day"
+    assert series.prices[-6] == Decimal(50_000), "the last simulated one is where the first real one is"
+    expected = [divide(Decimal(now), Decimal(before)) for before, now in pairwise(range(129, 155))]
+    returns = [divide(now, before) for before, now in pairwise(series.prices[:26])]
+    assert all(abs(one - other) <= Decimal("1e-12") for one, other in zip(returns, expected, strict=True)), "and their returns stay"
+    # when the real ones are enough, the simulated ones are not used any more
+    assert told([*made_up, *priced(range(69, 100), 50_000, "bars:KRAKEN")]).simulated == {}
+
+
+def test_simulated_closes_that_go_on_beyond_the_real_ones_are_used_alone() -> None:
+    found = told([*priced(range(40, 90), 100, SIMULATED), *priced(range(90, 95), 50_000, "x"), *priced(range(95, 100), 155, SIMULATED)])
+    assert (found.simulated, max(found.series["A"].prices)) == ({"A": 5}, Decimal(159))
+
+
+def test_prices_that_may_be_negative_are_joined_by_difference() -> None:
+    closes = [*priced(range(40, 95), -30, SIMULATED), *priced(range(95, 100), -5, "bars:X")]
+    found = history_of(closes, ("A",), 100, returns=30, age_max_days=7, by_difference=frozenset({"A"}))
+    assert found.series["A"].prices == (*map(Decimal, range(-30, -4)), *map(Decimal, range(-5, 0)))
 
 
 # Files of closes.

@@ -1,0 +1,109 @@
+"""The lists of a shard: one event of a member, and everything that follows for the others, decided and applied in one step."""
+
+from collections.abc import Callable, Sequence, Set
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+import structlog
+
+from apps.journal.event_time import EventClock
+from apps.journal.order_repository import OrderRepository
+from apps.journal.repetition import RepetitionFilter
+from domain.groups.contingency import Rules, follow, waits_for
+from domain.order.commands import OrderCommand, RecordList, SubmitOrder, TriggerOrder
+from domain.order.decider import Events, decide
+from domain.order.order import Order
+from domain.ports import Unavailable
+from domain.values import ZERO
+
+log = structlog.get_logger()
+
+UNRULED: Final = Rules(on_lot=lambda symbol, quantity: quantity, tradable=lambda order, quantity: True, forbids=lambda order: False)
+"""Rules of a shard without a catalogue and controls."""
+
+
+class Landed(msgspec.Struct, frozen=True):
+    """The result of one command, once on disk. If it changed nothing, `seq` is the order's last commit.
+
+    A refusal is for the caller only: it is among `events`, but not in the journal.
+    """
+
+    order: Order | None
+    events: Events
+    seq: int
+    cum_quantity: Decimal = ZERO
+    notional: Decimal = ZERO
+
+
+Members = dict[str, Order]
+
+
+class ListReactions:
+    """Decides and evolves what an event of a list's order means for its other orders. The caller puts all of it into one commit."""
+
+    def __init__(
+        self,
+        book: OrderRepository,
+        stamps: EventClock,
+        repeats: Callable[[], RepetitionFilter],
+        negative_prices: Set[str],
+        rules: Rules,
+    ) -> None:
+        """`repeats`: the filter of the current recovery."""
+        self._book = book
+        self._stamps = stamps
+        self._repeats = repeats
+        self._negative_prices = negative_prices
+        self._rules = rules
+
+    def members(self, order: Order) -> Members:
+        """Return the orders of this order's list, itself among them. Unavailable."""
+        found = self._book.members(order.group_id)
+        found[order.order_id] = order
+        return found
+
+    def follow(self, members: Members, facts: Events) -> Sequence[Landed]:
+        """Return what follows from these events of a member, decided and applied. `members` are the list's orders."""
+        lead = next((order for order in members.values() if order.group is not None), None)
+        if lead is None:
+            return ()
+        found: list[Landed] = []
+        follow(lead.order_id, members, facts, self._rules, lambda command: self._perform(command, members, found))
+        return found
+
+    def submit(self, legs: Sequence[SubmitOrder], record: RecordList) -> tuple[Order, Sequence[Landed]]:
+        """Return the lead of a new list, and all of its orders and then the list itself, decided and applied."""
+        members: Members = {}
+        found: list[Landed] = []
+        for leg in legs:
+            self._perform(leg, members, found)
+        self._perform(record, members, found)
+        return members[record.order_id], found
+
+    def _perform(self, command: OrderCommand, members: Members, found: list[Landed]) -> Events:
+        order = members.get(command.order_id)
+        if order is None and self._exists(command.order_id):
+            return ()
+        at = self._stamps.now(order.updated_at if order else 0)
+        facts = self._repeats().facts(decide(order, command, at, self._negative_prices))
+        if facts:
+            order = self._book.apply(order, facts)
+            assert order is not None, "a fact is of an order"
+            members[order.order_id] = order
+            found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))
+        return facts
+
+    def _exists(self, order_id: str) -> bool:
+        """Return whether there is such an order. If that cannot be read, nothing is submitted now: the list is looked at again later."""
+        try:
+            return self._book.find(order_id) is not None
+        except Unavailable as trouble:
+            log.warning("an order of a list cannot be submitted again", order_id=order_id, reason=str(trouble))
+            return True
+
+
+def waiting_for(members: Members, stop: Order, command: TriggerOrder) -> TriggerOrder:
+    """Return the trigger with the orders that the stop must wait for."""
+    lead = next((order for order in members.values() if order.group is not None), None)
+    return command if lead is None else msgspec.structs.replace(command, waits_for=waits_for(lead, members, stop))

@@ -1,0 +1,189 @@
+"""`/order-lists`: orders that belong together. Submit, read, cancel."""
+
+import secrets
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from adapters.codec import ORDER_COMMITS
+from apps.http.app import Exact, Refusal
+from apps.http.caller import Caller, account_not_yours, caller_of
+from apps.http.order_view import View, event_view
+from apps.http.problem import problem_doc
+from apps.http.schema import schema_of
+from apps.journal.shard_host import ShardHost
+from apps.oms.list_body import ListBody, ListReader
+from apps.oms.list_view import list_view, result_view
+from apps.oms.lists import ListHandler, Members
+from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
+from apps.oms.reads import OrderReads
+from apps.oms.routes import readable
+from apps.oms.submit import unavailable
+from apps.oms.submit_body import TermsReader
+from domain.groups.status import ListStatus, status_of
+from domain.instruments import Denial
+from domain.narrative import OwnerOf, no_owner
+from domain.order.commands import Terms
+from domain.order.index import OrderFilter
+from domain.order.order import Order
+from domain.ports import Clock, Journal, Unavailable
+
+PAGES_MAX: Final = 20
+"""Pages of lists that are read for one response when a status is asked for, which only their orders show."""
+
+LIST_SCHEMA: Final = schema_of(
+    ListBody,
+    example={
+        "type": "bracket",
+        "orders": [
+            {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.2, "price": 45000},
+            {"role": "take_profit", "price": 46000},
+            {"role": "stop_loss", "stop_price": 44000},
+        ],
+    },
+)
+NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: problem_doc("`list_not_found`")}
+SUBMIT_DOC: Final[dict[str, Any]] = {
+    "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": LIST_SCHEMA}}}},
+    "responses": {
+        200: {"description": "Journaled: `submitted`, or `rejected` as a whole, with the `leg` and its `reason`."},
+        400: problem_doc("`malformed`, with a pointer to the field"),
+        422: problem_doc("`client_list_id_reused`; or a `leg` is well-formed but not tradable, with a pointer"),
+        429: problem_doc("`overloaded`, with Retry-After"),
+        503: problem_doc("`outcome`: `not_accepted` or `unknown`; retry with the same client_list_id"),
+    },
+}
+CANCEL_DOC: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The list, ended."},
+    202: {"description": "The list: venues have not answered yet, or exits protect a position."},
+    409: problem_doc("`illegal_transition`: the list has ended otherwise"),
+    **NOT_FOUND,
+    **UNAVAILABLE,
+}
+ListStatusQuery = Annotated[ListStatus, Query(description="Only lists with this status.")]
+ExitsQuery = Annotated[str, Query(pattern="^(keep|cancel)$", description="Whether orders that protect a position are cancelled too.")]
+
+
+class ListReads:
+    """Reads of lists. Everything shown is durable."""
+
+    def __init__(self, host: ShardHost, reads: OrderReads, journal: Journal, owner_of: OwnerOf = no_owner) -> None:
+        self._host = host
+        self._reads = reads
+        self._journal = journal
+        self._owner_of = owner_of
+
+    async def find(self, list_id: str, caller: Caller) -> tuple[Order, Members]:
+        """Return the lead and all orders of a list that the caller may read. Refusal 404, 503."""
+        await self._reads.proven()
+        try:
+            members = self._host.book.members(list_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+        lead = next((order for order in members.values() if order.group is not None), None)
+        if lead is None or not caller.sees(lead.account):
+            raise Refusal(404, "list_not_found", f"unknown list {list_id[:64]!r}")
+        return lead, members
+
+    async def own(self, list_id: str, caller: Caller) -> Order:
+        """Return the lead of a list that the caller may change. Refusal 403, 404, 503."""
+        lead, _ = await self.find(list_id, caller)
+        if not caller.owns(lead.account):
+            raise account_not_yours()
+        return lead
+
+    async def one(self, list_id: str, caller: Caller) -> View:
+        lead, members = await self.find(list_id, caller)
+        await self._settled(members)
+        return list_view(lead, members)
+
+    async def _settled(self, members: Members) -> None:
+        try:
+            await self._host.settled(*members.values())
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
+
+    async def page(self, account: str | None, status: ListStatus | None, limit: int, cursor: str | None, caller: Caller) -> View:
+        """Return a page of lists, newest first. With a status, the page may be short although more follow: go on with `next`."""
+        shown: list[View] = []
+        for _ in range(PAGES_MAX):
+            found = await self._reads.page(OrderFilter(account=account, leads=True), limit - len(shown), cursor)
+            cursor = found["next"]
+            for order in found["orders"]:
+                lead, members = await self.find(order["group_id"], caller)
+                assert lead.group is not None, "a lead has a group"
+                if status is None or status_of(lead.group, members) is status:
+                    await self._settled(members)
+                    shown.append(list_view(lead, members))
+            if cursor is None or len(shown) >= limit:
+                break
+        return {"lists": shown, "next": cursor}
+
+    async def story(self, list_id: str, caller: Caller) -> list[View]:
+        """Return every event of the list and of its orders, from the journal. Refusal 404, 503."""
+        _, members = await self.find(list_id, caller)
+        await self._settled(members)
+        lines: list[View] = []
+        for seq in sorted({seq for order in members.values() for seq in order.seqs}):
+            try:
+                recorded = await self._journal.read(seq)
+            except Unavailable as trouble:
+                raise unavailable(str(trouble), unknown=False) from trouble
+            assert recorded is not None, f"the journal lost sequence {seq}"
+            events = [event for event in ORDER_COMMITS.read(recorded).events if event.order_id in members]
+            lines += [
+                {"order_id": event.order_id, "role": members[event.order_id].role} | event_view(event, seq, self._owner_of)
+                for event in events
+            ]
+        return lines
+
+
+def router(lists: ListHandler, reads: ListReads, terms: TermsReader, clock: Clock) -> APIRouter:
+    """Build the routes."""
+    routes, reader = APIRouter(), ListReader(terms)
+
+    @routes.post("/order-lists", **SUBMIT_DOC)
+    async def submit_list(request: Request) -> Response:
+        """Submit a list of orders: all of them are accepted, or none."""
+        caller = caller_of(request.scope)
+        asked, legs = reader.read(await request.body(), caller.account, f"auto-{secrets.token_hex(12)}")
+        return Exact(result_view(await lists.submit(asked, legs, _denied(terms, legs, clock.now_ns()), by=caller.key_id)))
+
+    @routes.get("/order-lists/{list_id}", responses={**NOT_FOUND, **UNAVAILABLE})
+    async def show_list(list_id: str, request: Request) -> Response:
+        """Return a list with its orders."""
+        return Exact(await reads.one(list_id, caller_of(request.scope)))
+
+    @routes.get("/order-lists", responses=UNAVAILABLE)
+    async def show_lists(
+        request: Request,
+        account: AccountQuery | None = None,
+        status: ListStatusQuery | None = None,
+        limit: LimitQuery = 100,
+        cursor: CursorQuery | None = None,
+    ) -> Response:
+        """List lists by creation time, newest first; `next` is null on the last page."""
+        caller = caller_of(request.scope)
+        return Exact(await reads.page(readable(caller, account), status, limit, cursor, caller))
+
+    @routes.get("/order-lists/{list_id}/events", responses={**NOT_FOUND, **UNAVAILABLE})
+    async def show_story(list_id: str, request: Request) -> Response:
+        """Return every event of the list and its orders, in the order of the journal."""
+        return Exact({"list_id": list_id, "events": await reads.story(list_id, caller_of(request.scope))})
+
+    @routes.delete("/order-lists/{list_id}", responses=CANCEL_DOC)
+    async def cancel_list(list_id: str, request: Request, exits: ExitsQuery = "keep") -> Response:
+        """Cancel a list: its entry and held orders. Orders that protect a position stay unless `exits=cancel`."""
+        caller = caller_of(request.scope)
+        lead = await reads.own(list_id, caller)
+        await lists.cancel(lead, exits=exits == "cancel", by=caller.key_id)
+        view = await reads.one(list_id, caller)
+        return Exact(view, status_code=200 if view["reason"] else 202)
+
+    return routes
+
+
+def _denied(reader: TermsReader, legs: list[Terms], now_ns: int) -> tuple[int, Denial] | None:
+    """Return the first leg that cannot trade now, and why."""
+    found = ((number, reader.denial(terms, now_ns)) for number, terms in enumerate(legs))
+    return next(((number, denial) for number, denial in found if denial is not None), None)

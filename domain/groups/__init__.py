@@ -1,0 +1,1 @@
+"""Orders that belong together: what follows for the others when one of them changes."""

@@ -1,0 +1,143 @@
+"""Lists at the host of a shard: a trade and what follows from it are one commit, through crashes, restarts and the order store. GRP-1."""
+
+from decimal import Decimal
+
+import pytest
+
+from adapters.codec import ORDER_COMMITS
+from adapters.memory import MemoryLog, MemoryOrderStore
+from apps.journal import order_repository
+from apps.journal.shard_host import IdTaken, Landed
+from domain.audit.state_hash import orders_state
+from domain.order import commands as c
+from domain.order.decider import Events
+from domain.order.events import Leg
+from domain.order.group import ListType, Role
+from domain.order.order import Order
+from domain.ports import Unavailable
+from domain.values import Side, order_id_of
+from tests import given
+from tests.apps.held_journal import until
+from tests.apps.test_host import Desk, desk
+from tests.domain.groups.scene import terms
+
+ENTRY, TAKE, STOP = (order_id_of(given.ACCOUNT, name) for name in ("entry", "take_profit", "stop_loss"))
+
+
+def bracket() -> tuple[list[c.SubmitOrder], c.RecordList]:
+    legs = [
+        terms("entry", Decimal(10), Side.BUY, "50"),
+        terms("take_profit", Decimal(10), Side.SELL, "60"),
+        terms("stop_loss", Decimal(10), Side.SELL, stop="40", strict=True),
+    ]
+    asked = c.ListTerms(list_id="L", account=given.ACCOUNT, client_list_id="l-1", kind=ListType.BRACKET, strict=True)
+    submits = [c.SubmitOrder(order_id=leg.order_id, terms=leg, decision=given.approved(leg.order_id)) for leg in legs]
+    return submits, c.RecordList(order_id=ENTRY, list=asked, members=(ENTRY, TAKE, STOP))
+
+
+async def placed(d: Desk) -> None:
+    said: list[Landed | IdTaken | Unavailable] = []
+    d.host.submit_list(*bracket(), said.append)
+    await until(lambda: bool(said))
+    assert isinstance(said[0], Landed)
+    await d.do(c.RouteOrder(order_id=ENTRY, legs=(Leg("R1", "PAPER_A", Decimal(10)),), policy="best_price"))
+
+
+def fill(quantity: str, number: int = 1, order_id: str = ENTRY, route: str = "R1", side: Side = Side.BUY) -> c.VenueReport:
+    return c.VenueReport(
+        report=c.ReportKind.FILL,
+        order_id=order_id,
+        route_id=route,
+        venue="PAPER_A",
+        report_seq=number,
+        at=1,
+        account=given.ACCOUNT,
+        symbol=given.SYMBOL,
+        side=side,
+        exec_id=f"X{number}",
+        quantity=Decimal(quantity),
+        price=Decimal(50),
+    )
+
+
+def last_commit(log: MemoryLog) -> list[str]:
+    return [type(event).__name__ for event in _events(log)]
+
+
+def _events(log: MemoryLog) -> Events:
+    return ORDER_COMMITS.decode(log.commits[-1][1]).events
+
+
+def found(d: Desk, order_id: str) -> Order:
+    order = d.host.find(order_id)
+    assert order is not None
+    return order
+
+
+FOLLOWS = ["OrderFilled", "OrderReplaced", "OrderReplaced", "OrderQueued", "OrderQueued"]
+
+
+async def test_a_trade_of_the_entry_and_the_release_of_its_exits_are_one_commit() -> None:
+    async with desk() as d:
+        await placed(d)
+        await d.do(fill("3"))
+        assert last_commit(d.log) == FOLLOWS
+
+
+@pytest.mark.parametrize("appended", [False, True])
+async def test_after_a_crash_both_are_there_or_neither_and_then_both(appended: bool) -> None:
+    log = MemoryLog()
+    async with desk(log) as d:
+        await placed(d)
+        if appended:
+            await d.do(fill("3"))
+        else:
+            d.journal.hold()
+            d.begin(fill("3"))
+            await d.journal.reached()
+    async with desk(log) as d:
+        assert found(d, ENTRY).cum_quantity == (3 if appended else 0)
+        assert {str(found(d, each).status) for each in (TAKE, STOP)} == {"queued" if appended else "risk_checked"}
+        await d.do(fill("3"))  # the venue sends the report again
+        assert [found(d, ENTRY).cum_quantity, found(d, TAKE).leaves_quantity, found(d, STOP).leaves_quantity] == [Decimal(3)] * 3
+        assert last_commit(log) == FOLLOWS
+
+
+async def test_a_list_is_the_same_from_the_journal_and_from_the_order_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.01)
+    log, store = MemoryLog(), MemoryOrderStore()
+    async with desk(log, store) as d:
+        await placed(d)
+        await d.do(fill("10"))
+        await until(lambda: ENTRY not in d.host.orders.by_id)  # filled, saved and forgotten
+        await d.do(c.CancelOrder(order_id=TAKE))
+        assert d.host.book.members("L").keys() == {ENTRY, TAKE, STOP}
+        await until(lambda: not d.host.book.unsaved())
+        before = orders_state(d.host.book.members("L").values())
+    for kept in (store, MemoryOrderStore()):
+        async with desk(log, kept) as d:
+            assert orders_state(d.host.book.members("L").values()) == before
+
+
+async def test_the_end_of_a_list_is_found_though_its_other_orders_left_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.01)
+    async with desk() as d:
+        await placed(d)
+        await d.do(fill("10"))
+        await d.do(c.CancelOrder(order_id=TAKE))
+        await until(lambda: {ENTRY, TAKE}.isdisjoint(d.host.orders.by_id))
+        await d.do(c.CancelOrder(order_id=STOP))
+        assert last_commit(d.log) == ["OrderCancelled", "ListEnded"]
+        lead = found(d, ENTRY)
+        assert lead.group is not None
+        assert (lead.role, lead.group.ended) == (Role.ENTRY, "cancelled")
+
+
+async def test_a_list_with_the_id_of_an_order_is_not_recorded() -> None:
+    async with desk() as d:
+        await placed(d)
+        said: list[Landed | IdTaken | Unavailable] = []
+        before = len(d.log.commits)
+        d.host.submit_list(*bracket(), said.append)
+        assert isinstance(said[0], IdTaken)
+        assert (said[0].order.order_id, len(d.log.commits)) == (ENTRY, before)

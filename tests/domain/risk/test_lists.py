@@ -1,0 +1,167 @@
+"""One question for all orders of a list, and what they count: CONTINGENT.md 2, Risk."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from adapters.codec import decoder, encode
+from domain.market.quotes import Quote
+from domain.order import commands as c
+from domain.order import events as e
+from domain.order.group import ListType, Role
+from domain.order.order import Order
+from domain.order.terms import FIELDS
+from domain.risk.engine import Risk
+from domain.risk.snapshot import RiskState
+from domain.values import Side
+from tests import given
+from tests.domain.groups.scene import ListScene, bracket, check, terms
+from tests.domain.risk.scene import new_risk
+
+ROOM: dict[str, Any] = {"position_notional_max": Decimal(1_000), "order_notional_max": Decimal(1_000)}
+
+
+def legs_of(scene: ListScene) -> list[c.Terms]:
+    """The orders of a list as they were asked for."""
+    orders = [scene.orders[slot[0]] for slot in scene.group.slots]
+    kept = [{name: getattr(order, name) for name in FIELDS} | {"quantity": asked(scene, order.order_id)} for order in orders]
+    return [c.Terms(order_id=order.order_id, **fields) for order, fields in zip(orders, kept, strict=True)]
+
+
+def asked(scene: ListScene, order_id: str) -> Decimal:
+    order: Order = scene.orders[order_id]
+    return order.asked.quantity if order.asked else order.quantity
+
+
+def followed(risk: Risk, scene: ListScene) -> None:
+    for seq, events in enumerate(scene.commits[risk.fold.seq :], risk.fold.seq + 1):
+        for event in events:
+            risk.fold.apply(event, seq)
+
+
+def open_sells(risk: Risk, account: str = given.ACCOUNT) -> Decimal:
+    return risk.exposure.look(account).holdings[given.SYMBOL].sell_quantity
+
+
+def denials(decisions: Sequence[object]) -> list[str | None]:
+    return [decision.denial.code if decision.denial else None for decision in decisions]  # type: ignore[attr-defined]
+
+
+def quoted(risk: Risk) -> None:
+    risk.marks.update(
+        Quote(symbol=given.SYMBOL, venue="PAPER_A", bid=Decimal(50), bid_size=Decimal(9), ask=Decimal(50), ask_size=Decimal(9), at=0), 0
+    )
+
+
+def test_exits_pass_although_nothing_is_held_yet_and_reserve_nothing() -> None:
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    legs = legs_of(bracket())
+    assert denials(risk.decide_list(legs, 0)) == [None, None, None]
+    assert list(risk.exposure.reservations) == [legs[0].order_id]
+
+
+def test_nothing_is_reserved_when_one_order_is_denied() -> None:
+    risk = new_risk(position_notional_max=Decimal(1_000), order_notional_max=Decimal(550))
+    quoted(risk)
+    assert denials(risk.decide_list(legs_of(bracket()), 0)) == [None, "order_size_limit", None]
+    assert not risk.exposure.reservations
+    assert not risk.exposure.look(given.ACCOUNT).orders
+
+
+def test_an_exit_on_its_own_is_denied_where_the_account_may_not_sell_short() -> None:
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    (_, take, _) = legs_of(bracket())
+    assert denials([risk.dry(take, 0)]) == ["short_restriction"]
+
+
+def test_held_exits_count_nothing_and_of_working_exits_the_larger_counts() -> None:
+    risk, scene = new_risk(**ROOM), bracket()
+    followed(risk, scene)
+    assert open_sells_or_none(risk) == Decimal(0)
+    check(scene, "rest entry\nfill entry 3")
+    followed(risk, scene)
+    assert open_sells(risk) == 3, "both work for 3, and together trade no more"
+    assert risk.exposure.look(given.ACCOUNT).orders == 2, "the entry and the pair"
+    check(scene, "rest take_profit\nfill take_profit 1")
+    followed(risk, scene)
+    assert open_sells(risk) == 2
+
+
+def open_sells_or_none(risk: Risk) -> Decimal:
+    holding = risk.exposure.look(given.ACCOUNT).holdings.get(given.SYMBOL)
+    return Decimal(0) if holding is None else holding.sell_quantity
+
+
+def test_an_exit_in_doubt_counts_beside_the_other() -> None:
+    risk, scene = new_risk(**ROOM), bracket(strict=False)
+    check(scene, "rest entry\nfill entry 10\nrest take_profit\ndoubt take_profit")
+    followed(risk, scene)
+    assert open_sells(risk) == 20
+    check(scene, "confirm take_profit")
+    followed(risk, scene)
+    assert open_sells(risk) == 10
+
+
+def test_everything_is_released_at_the_end() -> None:
+    risk, scene = new_risk(**ROOM), bracket()
+    check(scene, "rest entry\nfill entry 10\nrest take_profit\nfill take_profit 10\nlist done filled")
+    followed(risk, scene)
+    account = risk.exposure.look(given.ACCOUNT)
+    assert open_sells(risk) == 0
+    assert account.orders == 0
+    assert not risk.exposure.pools
+    assert not risk.exposure.orders
+
+
+def test_any_commit_is_a_place_to_begin_again() -> None:
+    scene = check(
+        bracket(strict=False),
+        """rest entry
+           fill entry 3
+           rest take_profit
+           rest stop_loss
+           doubt take_profit
+           fill entry 7
+           confirm take_profit
+           fill stop_loss 3""",
+    )
+    whole = new_risk(**ROOM)
+    for seq, events in enumerate(scene.commits, 1):
+        for event in events:
+            whole.fold.apply(event, seq)
+        again = new_risk(**ROOM)
+        again.fold.restore(decoder(RiskState).decode(encode(whole.fold.state())))
+        assert again.fold.state() == whole.fold.state()
+        ours, theirs = (each.exposure.look(given.ACCOUNT) for each in (whole, again))
+        assert (ours.orders, ours.holdings) == (theirs.orders, theirs.holdings), f"after commit {seq}"
+
+
+def test_of_alternatives_only_the_largest_is_reserved() -> None:
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    _hold(risk, Decimal(10))
+    pair = [
+        msgspec.structs.replace(terms(name, Decimal(10), Side.SELL, price, stop), role=str(Role.ALTERNATIVE))
+        for name, price, stop in (("leg1", "60", None), ("leg2", None, "40"))
+    ]
+    assert denials(risk.decide_list(pair, 0)) == [None, None], "each alone closes what is held"
+    assert open_sells(risk) == 10
+    scene = ListScene(str(ListType.OCO), pair, reduce=True)
+    followed_from_start(risk, scene)
+    assert open_sells(risk) == 10
+    assert not risk.exposure.reservations
+
+
+def _hold(risk: Risk, quantity: Decimal) -> None:
+    risk.exposure.account(given.ACCOUNT).trade(given.SYMBOL, quantity, quantity * 50, Decimal(50), risk.marks)
+
+
+def followed_from_start(risk: Risk, scene: ListScene) -> None:
+    for seq, events in enumerate(scene.commits, 1):
+        for event in events:
+            assert isinstance(event, e.Event)
+            risk.fold.apply(event, seq)
