@@ -91,6 +91,11 @@ def _not_unique(refusal: Refusal) -> AlpacaRefusal:
     return AlpacaRefusal(422, MALFORMED, NOT_UNIQUE, **extra)
 
 
+def _follows(refusal: Refusal) -> AlpacaRefusal:
+    """Word it as what cannot be done to this order: clients take a 409 for trouble of the network."""
+    return AlpacaRefusal(422, UNPROCESSABLE, "qty of a leg follows the other orders of its order_class", **_extra(refusal))
+
+
 def _unavailable(refusal: Refusal) -> AlpacaRefusal:
     outcome = refusal.extra.get("outcome", "unknown")
     said = (
@@ -112,5 +117,7 @@ _BY_CODE: Final[Mapping[str, Callable[[Refusal], AlpacaRefusal]]] = {
     "rate_limited": _too_many,
     "overloaded": _too_many,
     "client_order_id_reused": _not_unique,
+    "client_list_id_reused": _not_unique,
+    "quantity_follows_entry": _follows,
     "account_closed": _closed_account,
 }

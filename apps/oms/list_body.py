@@ -13,6 +13,7 @@ from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
 from apps.oms.submit_body import Priority, TermsReader, moment
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.instruments import Denial
 from domain.order.commands import Terms
 from domain.order.group import ListTerms, ListType, Role, Trigger, list_id_of
 from domain.values import OrderType, Side, TimeInForce, derived_id, opposite, order_id_of
@@ -67,6 +68,12 @@ def of_leg(refusal: Refusal, leg: int) -> Refusal:
     pointer = refusal.extra.get("pointer", "")
     extra = refusal.extra | {"leg": leg, "pointer": f"/orders/{leg}{pointer}"}
     return Refusal(refusal.status, refusal.code, refusal.detail, headers=refusal.headers, **extra)
+
+
+def first_denial(reader: TermsReader, legs: Sequence[Terms], now_ns: int) -> tuple[int, Denial] | None:
+    """Return the first leg that cannot trade now, and why."""
+    found = ((number, reader.denial(terms, now_ns)) for number, terms in enumerate(legs))
+    return next(((number, denial) for number, denial in found if denial is not None), None)
 
 
 class ListReader:

@@ -12,7 +12,7 @@ from apps.http.order_view import View, event_view
 from apps.http.problem import problem_doc
 from apps.http.schema import schema_of
 from apps.journal.shard_host import ShardHost
-from apps.oms.list_body import ListBody, ListReader
+from apps.oms.list_body import ListBody, ListReader, first_denial
 from apps.oms.list_view import list_view, result_view
 from apps.oms.lists import ListHandler, Members
 from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
@@ -21,9 +21,7 @@ from apps.oms.routes import readable
 from apps.oms.submit import unavailable
 from apps.oms.submit_body import TermsReader
 from domain.groups.status import ListStatus, status_of
-from domain.instruments import Denial
 from domain.narrative import OwnerOf, no_owner
-from domain.order.commands import Terms
 from domain.order.index import OrderFilter
 from domain.order.order import Order
 from domain.ports import Clock, Journal, Unavailable
@@ -147,7 +145,7 @@ def router(lists: ListHandler, reads: ListReads, terms: TermsReader, clock: Cloc
         """Submit a list of orders: all of them are accepted, or none."""
         caller = caller_of(request.scope)
         asked, legs = reader.read(await request.body(), caller.account, f"auto-{secrets.token_hex(12)}")
-        return Exact(result_view(await lists.submit(asked, legs, _denied(terms, legs, clock.now_ns()), by=caller.key_id)))
+        return Exact(result_view(await lists.submit(asked, legs, first_denial(terms, legs, clock.now_ns()), by=caller.key_id)))
 
     @routes.get("/order-lists/{list_id}", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_list(list_id: str, request: Request) -> Response:
@@ -181,9 +179,3 @@ def router(lists: ListHandler, reads: ListReads, terms: TermsReader, clock: Cloc
         return Exact(view, status_code=200 if view["reason"] else 202)
 
     return routes
-
-
-def _denied(reader: TermsReader, legs: list[Terms], now_ns: int) -> tuple[int, Denial] | None:
-    """Return the first leg that cannot trade now, and why."""
-    found = ((number, reader.denial(terms, now_ns)) for number, terms in enumerate(legs))
-    return next(((number, denial) for number, denial in found if denial is not None), None)

@@ -112,7 +112,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     upkeep = _lists_upkeep(chassis, host)
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
-    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, market, controls, clock, metrics)
+    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
         intake.stopping = True

@@ -109,6 +109,7 @@ class AlpacaHouse:
             oms.accounts,
             oms.fills,
             self.recent,
+            oms.lists,
             oms.market,
             self.controls,
             oms.clock,

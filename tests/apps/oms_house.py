@@ -86,9 +86,9 @@ class OmsHouse:
         self.reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
         settlements = settle.router(self.host, self.reads, negative, clock, second_person)
         self.listings = Listings()
-        lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)  # type: ignore[arg-type]
+        self.lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)  # type: ignore[arg-type]
         list_reads = list_routes.ListReads(self.host, self.reads, journal, {ERIN.key_id: ERIN.owner}.get)
-        listed = list_routes.router(lists, list_reads, READER, clock)
+        listed = list_routes.router(self.lists, list_reads, READER, clock)
         others = (admin.router(admin.Admin(None)), settlements, instrument_list.router(INSTRUMENTS, {}, self.listings), listed)
         own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
         self.application = application("oms", own, *others)

@@ -20,10 +20,13 @@ from alpaca.trading.requests import (
     ClosePositionRequest,
     GetAssetsRequest,
     GetCalendarRequest,
+    GetOrderByIdRequest,
     GetOrdersRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     ReplaceOrderRequest,
+    StopLossRequest,
+    TakeProfitRequest,
 )
 
 SETTLES_S = 60.0
@@ -126,6 +129,41 @@ def test_refusals_have_alpacas_numbers_and_words(made: Callable[..., Facade]) ->
     assert refused(stranger.get_account) == (401, 40110000, "request is not authorized")
     other = trader(made("b"))
     assert refused(lambda: other.get_order_by_id(order.id)) == (404, 40410000, f"order not found for {order.id}")
+
+
+def exits(gain: float, stop: float) -> dict[str, Any]:
+    return {"take_profit": TakeProfitRequest(limit_price=gain), "stop_loss": StopLossRequest(stop_price=stop)}
+
+
+def test_a_bracket_is_entry_and_exits_and_an_oco_is_exits_of_what_is_held(facade: Facade) -> None:
+    client = trader(facade, Oracle())
+    market = {"symbol": "BTC/USDT", "qty": 0.05, "side": "buy", "time_in_force": "gtc"}
+    entry = client.submit_order(MarketOrderRequest(**market, order_class="bracket", **exits(52_000, 38_000)))
+    gain, loss = entry.legs
+    assert [(leg.order_class, leg.type, leg.side, leg.qty, leg.status) for leg in (gain, loss)] == [
+        ("bracket", "limit", "sell", "0.05", "held"),
+        ("bracket", "stop", "sell", "0.05", "held"),
+    ]
+    until(lambda: client.get_order_by_id(gain.id).status == "new")
+    nested = client.get_order_by_id(entry.id, GetOrderByIdRequest(nested=True))
+    assert (nested.status, [(leg.id, leg.status) for leg in nested.legs]) == ("filled", [(gain.id, "new"), (loss.id, "new")])
+    listed = client.get_orders(GetOrdersRequest(status="open", nested=True))
+    assert [(order.id, len(order.legs)) for order in listed] == [(entry.id, 2)]
+    newer = client.replace_order_by_id(loss.id, ReplaceOrderRequest(stop_price=38_100))
+    assert client.get_order_by_id(newer.id).stop_price == "38100"
+    assert refused(lambda: client.replace_order_by_id(gain.id, ReplaceOrderRequest(qty=1)))[:2] == (422, 42210000)
+    client.cancel_orders()
+    until(lambda: not client.get_orders())
+    oco = LimitOrderRequest(**market | {"side": "sell"}, order_class="oco", **exits(52_000, 38_000))
+    first = client.submit_order(oco)
+    assert [(leg.order_class, leg.type, leg.side) for leg in first.legs] == [("oco", "stop", "sell")]
+    assert refused(lambda: client.submit_order(oco))[:2] == (403, 40310000)
+    client.cancel_orders()
+    until(lambda: not client.get_orders())
+    oto = client.submit_order(limit(44_000, order_class="oto", stop_loss=StopLossRequest(stop_price=38_000, limit_price=37_900)))
+    assert [(leg.type, leg.status) for leg in oto.legs] == [("stop_limit", "held")]
+    client.cancel_order_by_id(oto.id)
+    until(lambda: client.get_order_by_id(oto.legs[0].id).status == "canceled")
 
 
 def test_market_data_needs_no_key(facade: Facade) -> None:

@@ -2,24 +2,28 @@
 
 import uuid
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.alpaca_words import UNPROCESSABLE as NOT_POSSIBLE
-from apps.http.alpaca_words import AlpacaRefusal, in_alpaca_words, malformed_field
-from apps.http.body import read_struct
-from apps.http.problem import ECHO_MAX, Refusal
+from apps.http.alpaca_words import UNPROCESSABLE, AlpacaRefusal, malformed_field
 from apps.oms.alpaca.catalogue import AlpacaAsset, AssetBook
-from apps.oms.alpaca.numbers import NotANumber, read_number
+from apps.oms.alpaca.order_exits import CLASSES, OCO, Exits, read_exits
+from apps.oms.alpaca.order_fields import (
+    RawNumber,
+    Text,
+    client_order_id_in,
+    is_given,
+    number_in,
+    read_body_of,
+    refuse_unserved,
+    word_in_body,
+)
 from apps.oms.alpaca.refusals import unknown_asset
 from apps.oms.replace import NewTerms
 from domain.order.commands import Terms
-from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of
-
-Text = str | UnsetType | None
-RawNumber = msgspec.Raw | UnsetType
+from domain.values import ZERO, OrderType, Side, TimeInForce, order_id_of
 
 
 class AlpacaOrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -46,20 +50,22 @@ class AlpacaOrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class OrderRequest(NamedTuple):
-    """What a client asked for. With `notional` the quantity of the terms is still open (zero)."""
+    """What a client asked for. With `notional` the quantity of the terms is still open (zero). `exits`: of a class of several orders."""
 
     terms: Terms
     asset: AlpacaAsset
     notional: Decimal | None
     extended_hours: bool
+    exits: Exits | None = None
 
 
 SERVED_TYPES: Final = ("market", "limit", "stop", "stop_limit")
 KNOWN_TYPES: Final = (*SERVED_TYPES, "trailing_stop")
 SERVED_TIFS: Final = ("day", "gtc", "ioc", "fok")
 KNOWN_TIFS: Final = (*SERVED_TIFS, "opg", "cls")
-SERVED_CLASSES: Final = ("simple", "")
-KNOWN_CLASSES: Final = (*SERVED_CLASSES, "bracket", "oco", "oto", "mleg")
+TIFS_OF_CLASSES: Final = ("day", "gtc")
+SERVED_CLASSES: Final = ("simple", "", *CLASSES)
+KNOWN_CLASSES: Final = (*SERVED_CLASSES, "mleg")
 SIDES: Final = {str(side): side for side in Side}
 WORDS_OF_SIDES: Final = tuple(SIDES)
 INTENTS: Final = {
@@ -69,28 +75,29 @@ INTENTS: Final = {
     "sell_to_close": (Side.SELL, True),
 }
 WORDS_OF_INTENTS: Final = tuple(INTENTS)
-OF_OTHER_ORDERS: Final = ("trail_price", "trail_percent", "take_profit", "stop_loss", "legs", "advanced_instructions")
+OF_OTHER_ORDERS: Final = ("trail_price", "trail_percent", "legs", "advanced_instructions")
 """Fields that would change the meaning of an order, and belong to types or classes that are not served."""
+OF_CLASSES: Final = ("take_profit", "stop_loss")
+"""Fields that belong to the classes of several orders."""
 
 _TYPES: Final = {word: OrderType(word) for word in SERVED_TYPES}
 _TIFS: Final = {word: TimeInForce(word) for word in SERVED_TIFS}
 """Looked up: calling an enumeration takes ten times as long, for every order."""
 _DECODER: Final = msgspec.json.Decoder(AlpacaOrderBody)
 _FIELDS: Final = frozenset(AlpacaOrderBody.__struct_fields__)
-_NULL: Final = b"null"
 
 
 def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = None) -> OrderRequest:
     """Return what a client asked for. `key`: the header Idempotency-Key. AlpacaRefusal, with the name of the field."""
     parsed = read_body_of(_DECODER, body, _FIELDS)
-    order_class = _word(parsed.order_class, "order_class", KNOWN_CLASSES, default="simple")
-    kind = _word(parsed.type, "type", KNOWN_TYPES)
-    tif = _word(parsed.time_in_force, "time_in_force", KNOWN_TIFS)
-    _served("order_class", order_class, SERVED_CLASSES)
-    _served("type", kind, SERVED_TYPES)
-    _served("time_in_force", tif, SERVED_TIFS)
-    for name in OF_OTHER_ORDERS:
-        if _is_given(getattr(parsed, name)):
+    order_class = word_in_body(parsed.order_class, "order_class", KNOWN_CLASSES, default="simple")
+    kind = word_in_body(parsed.type, "type", KNOWN_TYPES)
+    tif = word_in_body(parsed.time_in_force, "time_in_force", KNOWN_TIFS)
+    refuse_unserved("order_class", order_class, SERVED_CLASSES)
+    refuse_unserved("type", kind, SERVED_TYPES)
+    refuse_unserved("time_in_force", tif, SERVED_TIFS)
+    for name in OF_OTHER_ORDERS if order_class in CLASSES else (*OF_OTHER_ORDERS, *OF_CLASSES):
+        if is_given(getattr(parsed, name)):
             raise malformed_field(name, "is not supported with this type and class of order")
     side, reduce_only = _side(parsed)
     if not isinstance(parsed.symbol, str):
@@ -100,10 +107,16 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         raise unknown_asset(parsed.symbol)
     extended = parsed.extended_hours is True
     if extended and kind != "limit":
-        raise AlpacaRefusal(422, NOT_POSSIBLE, "extended_hours is for limit orders only", reason="extended_hours_not_allowed")
+        raise AlpacaRefusal(422, UNPROCESSABLE, "extended_hours is for limit orders only", reason="extended_hours_not_allowed")
     client_order_id = named_by(parsed.client_order_id, key)
     quantity, notional = _amount(parsed, asset, kind)
     negative = asset.instrument is not None and asset.instrument.negative_prices
+    price = number_in(parsed.limit_price, "limit_price", asset.tick, negative=negative)
+    exits = None
+    if order_class in CLASSES:
+        _refuse_with_class(parsed, order_class, kind, tif)
+        exits = read_exits(order_class, parsed.take_profit, parsed.stop_loss, price, side, asset)
+        price = exits.entry_price
     terms = Terms(
         order_id=order_id_of(account, client_order_id),
         account=account,
@@ -112,60 +125,32 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         side=side,
         order_type=_TYPES[kind],
         quantity=quantity,
-        price=number_in(parsed.limit_price, "limit_price", asset.tick, negative=negative),
+        price=price,
         stop_price=number_in(parsed.stop_price, "stop_price", asset.tick, negative=negative),
         time_in_force=_TIFS[tif],
         reduce_only=reduce_only,
     )
-    return OrderRequest(terms, asset, notional, extended)
+    return OrderRequest(terms, asset, notional, extended, exits)
 
 
-def read_body_of(decoder: Any, body: bytes, fields: frozenset[str]) -> Any:
-    """Read a JSON object. Unknown fields are refused unless they are null: a client library sends what it knows of. AlpacaRefusal."""
-    try:
-        return read_struct(decoder, body)
-    except Refusal as refusal:
-        known = _without_unknown_nulls(body, fields)
-        if known is None:
-            raise in_alpaca_words(refusal) from None
-    try:
-        return read_struct(decoder, known)
-    except Refusal as refusal:
-        raise in_alpaca_words(refusal) from None
-
-
-def _without_unknown_nulls(body: bytes, fields: frozenset[str]) -> bytes | None:
-    """Return the body without the unknown fields that are null; None if it has none of those, or is no object."""
-    try:
-        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except ValueError:
-        return None
-    kept = {name: value for name, value in found.items() if name in fields or bytes(value) != _NULL}
-    return msgspec.json.encode(kept) if len(kept) < len(found) else None
+def _refuse_with_class(parsed: AlpacaOrderBody, order_class: str, kind: str, tif: str) -> None:
+    """Refuse what an order of several orders cannot have. AlpacaRefusal, by the name of the field."""
+    wrong = {
+        "notional": is_given(parsed.notional),
+        "extended_hours": parsed.extended_hours is True,
+        "position_intent": isinstance(parsed.position_intent, str) and INTENTS[parsed.position_intent][1] is (order_class != OCO),
+        "type": order_class == OCO and kind != "limit",
+        "time_in_force": tif not in TIFS_OF_CLASSES,
+    }
+    for name, refused in wrong.items():
+        if refused:
+            message = f"{name}: this value is not supported with order_class {order_class}"
+            raise AlpacaRefusal(422, UNPROCESSABLE, message, reason=f"{name}_unsupported")
 
 
 def new_client_order_id() -> str:
     """Return an id for an order whose client gives it none."""
     return str(uuid.uuid4())
-
-
-def client_order_id_in(value: Text, name: str = "client_order_id") -> str | None:
-    """Return the id that a client gives an order; None if it gives none, or an empty one. AlpacaRefusal."""
-    if not isinstance(value, str) or not value:
-        return None
-    if not CLIENT_ORDER_ID.fullmatch(value):
-        raise malformed_field(name, f"must be {CLIENT_ORDER_ID_RULE}")
-    return value
-
-
-def number_in(raw: RawNumber, name: str, step: Decimal | None, *, negative: bool = False) -> Decimal | None:
-    """Return a number of a body; None if it is absent or null. AlpacaRefusal."""
-    if isinstance(raw, UnsetType):
-        return None
-    try:
-        return read_number(raw, name, step, negative=negative)
-    except NotANumber as error:
-        raise malformed_field(name, str(error)) from None
 
 
 def _amount(parsed: AlpacaOrderBody, asset: AlpacaAsset, kind: str) -> tuple[Decimal, Decimal | None]:
@@ -185,32 +170,13 @@ def _amount(parsed: AlpacaOrderBody, asset: AlpacaAsset, kind: str) -> tuple[Dec
 
 def _side(parsed: AlpacaOrderBody) -> tuple[Side, bool]:
     """Return the side, and whether the order only closes."""
-    side = SIDES[_word(parsed.side, "side", WORDS_OF_SIDES)]
+    side = SIDES[word_in_body(parsed.side, "side", WORDS_OF_SIDES)]
     if not isinstance(parsed.position_intent, str):
         return side, False
-    meant, closes = INTENTS[_word(parsed.position_intent, "position_intent", WORDS_OF_INTENTS)]
+    meant, closes = INTENTS[word_in_body(parsed.position_intent, "position_intent", WORDS_OF_INTENTS)]
     if meant is not side:
         raise malformed_field("position_intent", f"{parsed.position_intent} is not a {side}")
     return side, closes
-
-
-def _word(value: Text, name: str, words: tuple[str, ...], default: str | None = None) -> str:
-    if not isinstance(value, str):
-        if default is None:
-            raise malformed_field(name, "is required")
-        return default
-    if value not in words:
-        raise malformed_field(name, f"{value[:ECHO_MAX]!a} is not one of {', '.join(filter(None, words))}")
-    return value
-
-
-def _served(name: str, word: str, served: tuple[str, ...]) -> None:
-    if word not in served:
-        raise AlpacaRefusal(422, NOT_POSSIBLE, f"{name} {word} is not supported here", reason=f"{name}_unsupported", found=word)
-
-
-def _is_given(value: object) -> bool:
-    return isinstance(value, msgspec.Raw) and bytes(value) != _NULL
 
 
 class AlpacaReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -231,9 +197,9 @@ _REPLACE_FIELDS: Final = frozenset(AlpacaReplaceBody.__struct_fields__)
 def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: str | None) -> NewTerms:
     """Return the terms that a client asks for. `time_in_force`: the order's own, which cannot change. AlpacaRefusal."""
     parsed: AlpacaReplaceBody = read_body_of(_REPLACE_DECODER, body, _REPLACE_FIELDS)
-    if _is_given(parsed.trail):
+    if is_given(parsed.trail):
         raise malformed_field("trail", "is not supported with this type of order")
-    if _word(parsed.time_in_force, "time_in_force", KNOWN_TIFS, default=time_in_force) != time_in_force:
+    if word_in_body(parsed.time_in_force, "time_in_force", KNOWN_TIFS, default=time_in_force) != time_in_force:
         raise malformed_field("time_in_force", f"cannot be changed from {time_in_force}")
     negative = asset.instrument is not None and asset.instrument.negative_prices
     wanted = NewTerms(

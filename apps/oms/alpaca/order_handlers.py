@@ -11,16 +11,18 @@ from apps.http.alpaca_words import MALFORMED, NOT_UNIQUE, UNPROCESSABLE, AlpacaR
 from apps.http.problem import Refusal
 from apps.journal.shard_host import ShardHost
 from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.class_submits import ClassSubmits
 from apps.oms.alpaca.ids import dashed
-from apps.oms.alpaca.order_body import OrderRequest, client_order_id_in, read_order, read_replacement
+from apps.oms.alpaca.order_body import OrderRequest, read_order, read_replacement
+from apps.oms.alpaca.order_fields import client_order_id_in
 from apps.oms.alpaca.order_lookup import Named, OrderLookup
 from apps.oms.alpaca.orders import AlpacaOrder, order_of, status_of, submitted_order
 from apps.oms.alpaca.refusals import already, order_not_found, refused_order, untraded
-from apps.oms.alpaca.requests import NO_CONTENT, AlpacaReply, AlpacaRequest, reply
+from apps.oms.alpaca.requests import NO_CONTENT, AlpacaReply, AlpacaRequest, flag_in, reply
 from apps.oms.cancel import cancel
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
-from apps.oms.replace import ReplaceHandler
+from apps.oms.replace import FOLLOWING, ReplaceHandler
 from apps.oms.submit import SubmitHandler, untradable
 from apps.oms.submit_body import TermsReader
 from domain.instruments import Denial
@@ -36,6 +38,7 @@ class AlpacaOrders:
         host: ShardHost,
         reads: OrderReads,
         intake: SubmitHandler,
+        classes: ClassSubmits,
         replaces: ReplaceHandler,
         reader: TermsReader,
         lookup: OrderLookup,
@@ -49,6 +52,7 @@ class AlpacaOrders:
         self._host = host
         self._reads = reads
         self._intake = intake
+        self._classes = classes
         self._replaces = replaces
         self._reader = reader
         self._lookup = lookup
@@ -59,12 +63,13 @@ class AlpacaOrders:
         self._metrics = metrics
 
     async def submit(self, request: AlpacaRequest) -> AlpacaReply:
-        """Submit an order; answered after its commit is on disk. AlpacaRefusal, Refusal."""
+        """Submit an order, or those of a class; answered after their commit is on disk. AlpacaRefusal, Refusal."""
         began = time.perf_counter()
         try:
             key = request.idempotency_key
-            wanted = self._sized(read_order(request.body, self._assets, request.account, key))
-            shown = await self.place(wanted, request.caller.key_id, again=key is not None)
+            wanted, again = self._sized(read_order(request.body, self._assets, request.account, key)), key is not None
+            submit = self.place if wanted.exits is None else self._classes.place
+            shown = await submit(wanted, request.caller.key_id, again=again)
         finally:
             self._metrics.submitted(time.perf_counter() - began)
         return reply(shown)
@@ -97,7 +102,7 @@ class AlpacaOrders:
         return shown
 
     async def one(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply((await self._lookup.shown([await self._lookup.by_id(request.rest, request)]))[0])
+        return await self._shown(await self._lookup.by_id(request.rest, request), request)
 
     async def by_client_order_id(self, request: AlpacaRequest) -> AlpacaReply:
         given = client_order_id_in(request.query.get("client_order_id"))
@@ -106,7 +111,10 @@ class AlpacaOrders:
         found = await self._lookup.by_client_order_id(given, request)
         if found is None:
             raise order_not_found(given)
-        return reply((await self._lookup.shown([found]))[0])
+        return await self._shown(found, request)
+
+    async def _shown(self, named: Named, request: AlpacaRequest) -> AlpacaReply:
+        return reply((await self._lookup.shown([named], nested=flag_in(request.query, "nested")))[0])
 
     async def replace(self, request: AlpacaRequest) -> AlpacaReply:
         """Ask for new terms; answer with their generation, which is a new order to the client. AlpacaRefusal, Refusal."""
@@ -115,6 +123,8 @@ class AlpacaOrders:
         found.refuse_if_closed()
         tif = order_of(order, asset).time_in_force
         wanted = read_replacement(request.body, asset, tif, request.idempotency_key)
+        if order.role in FOLLOWING and wanted.quantity == order.quantity:
+            wanted = wanted._replace(quantity=None)  # some clients repeat what an order has
         known = await self._lookup.by_client_order_id(wanted.client_order_id, request)
         if known is not None and (known.order is not order or request.idempotency_key is None):
             raise AlpacaRefusal(422, MALFORMED, NOT_UNIQUE, order_id=known.shown_id)
@@ -133,7 +143,9 @@ class AlpacaOrders:
 
     async def cancel(self, request: AlpacaRequest) -> AlpacaReply:
         """Cancel an order; a repeated request while its cancel is pending changes nothing. AlpacaRefusal when it is closed."""
-        await self._cancelled(await self._lookup.by_id(request.rest, request), request.caller.key_id)
+        named = await self._lookup.by_id(request.rest, request)
+        named.refuse_if_closed()
+        await self._cancel(named, request.caller.key_id)
         return NO_CONTENT
 
     async def cancel_all(self, request: AlpacaRequest) -> AlpacaReply:
@@ -144,7 +156,7 @@ class AlpacaOrders:
         """Cancel every open order of the account; return a status for each. Refusal 503."""
         await self._reads.proven()
         opened = [Named(order, order.generation) for order in self._host.orders.open_of(request.account)]
-        results = await asyncio.gather(*(self._cancelled(each, request.caller.key_id) for each in opened), return_exceptions=True)
+        results = await asyncio.gather(*(self._cancel(each, request.caller.key_id) for each in opened), return_exceptions=True)
         statuses = []
         for each, result in zip(opened, results, strict=True):
             if isinstance(result, BaseException) and not isinstance(result, AlpacaRefusal):
@@ -152,8 +164,8 @@ class AlpacaOrders:
             statuses.append({"id": each.shown_id, "status": result.status if isinstance(result, AlpacaRefusal) else 200})
         return statuses
 
-    async def _cancelled(self, named: Named, by: str) -> None:
-        named.refuse_if_closed()
+    async def _cancel(self, named: Named, by: str) -> None:
+        """Cancel an order; nothing changes if it is cancelled, as legs are with their entry. AlpacaRefusal, Refusal 503."""
         try:
             await cancel(self._host, named.order, by=by)
         except Refusal as refusal:

@@ -5,9 +5,10 @@ from typing import Final, NamedTuple
 
 from apps.journal.shard_host import ShardHost
 from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.order_classes import is_leg
 from apps.oms.alpaca.order_lookup import Named, OrderLookup
 from apps.oms.alpaca.orders import MICROSECOND_NS, is_open, numbers_of, submitted_at
-from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, count_in, list_in, moment_in, reply, word_in
+from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, count_in, flag_in, list_in, moment_in, reply, word_in
 from apps.oms.reads import OrderReads, Place, place_of
 from domain.order.generations import GENERATIONS_MAX
 from domain.order.index import OrderFilter
@@ -24,18 +25,22 @@ LAST_NS: Final = 2**63 - 1
 
 
 class _Picks(NamedTuple):
-    """What a client asked for: `status` open, closed or all, symbols (none: all), a side, and the exclusive bounds of submission."""
+    """What a client asked for: `status` open, closed or all, symbols (none: all), a side, and the exclusive bounds of submission.
+
+    `nested`: legs are shown with their parent, and not by themselves.
+    """
 
     status: str
     symbols: frozenset[str]
     side: Side | None
     after: int
     until: int
+    nested: bool
 
     @property
     def picky(self) -> bool:
         """Return whether the store cannot select all of it."""
-        return len(self.symbols) > 1 or self.side is not None
+        return len(self.symbols) > 1 or self.side is not None or self.nested
 
     def of(self, orders: Iterable[Order]) -> list[Named]:
         """Return the generations of these orders that were asked for."""
@@ -44,11 +49,19 @@ class _Picks(NamedTuple):
         ]
 
     def _takes(self, order: Order) -> bool:
-        return (not self.symbols or order.symbol in self.symbols) and self.side in (None, order.side)
+        fits = (not self.symbols or order.symbol in self.symbols) and self.side in (None, order.side)
+        return fits and not (self.nested and is_leg(order))
 
     def _shows(self, order: Order, number: int) -> bool:
-        in_time = self.after < submitted_at(order, number) < self.until
-        return in_time and (self.status == "all" or is_open(order, number) is (self.status == "open"))
+        return self._in_time(order, number) and (self.status == "all" or is_open(order, number) is (self.status == "open"))
+
+    def _in_time(self, order: Order, number: int) -> bool:
+        return self.after < submitted_at(order, number) < self.until
+
+    def closed_parents(self, parents: Iterable[Order]) -> list[Named]:
+        """Return the closed ones that are shown because a leg of theirs is open."""
+        found = (Named(order, order.generation) for order in parents if order.closed and self._takes(order))
+        return [each for each in found if self._in_time(*each)]
 
 
 class OrderList:
@@ -68,15 +81,21 @@ class OrderList:
         picks = await self._picks(request)
         found = await self._found(request.account, picks, limit, oldest_first)
         found.sort(key=lambda each: (submitted_at(*each), each.order.order_id), reverse=not oldest_first)
-        return reply(await self._lookup.shown(found[:limit]))
+        return reply(await self._lookup.shown(found[:limit], nested=picks.nested))
 
     async def _found(self, account: str, picks: _Picks, limit: int, oldest_first: bool) -> list[Named]:
         """Return at least the first `limit` generations. Open orders are all in memory; their older generations are closed ones."""
         if picks.status == "all":
             return await self._stored(account, picks, limit, oldest_first)
         await self._reads.proven()
-        found = picks.of(self._host.orders.open_of(account))
-        return found if picks.status == "open" else found + await self._stored(account, picks, limit, oldest_first)
+        opened = self._host.orders.open_of(account)
+        found = picks.of(opened)
+        if picks.status != "open":
+            return found + await self._stored(account, picks, limit, oldest_first)
+        if picks.nested:
+            legs = {leg.group_id: leg for leg in opened if is_leg(leg)}
+            found += picks.closed_parents(map(self._lookup.parent_of, legs.values()))
+        return found
 
     async def _picks(self, request: AlpacaRequest) -> _Picks:
         query = request.query
@@ -93,6 +112,7 @@ class OrderList:
             side=None if side == "all" else Side(side),
             after=after,
             until=until,
+            nested=flag_in(query, "nested"),
         )
 
     async def _stored(self, account: str, picks: _Picks, limit: int, oldest_first: bool) -> list[Named]:

@@ -7,6 +7,7 @@ from apps.http.problem import Refusal
 from apps.journal.shard_host import ShardHost
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.ids import shown_id, undashed
+from apps.oms.alpaca.order_classes import is_parent
 from apps.oms.alpaca.orders import AlpacaOrder, order_of, status_of
 from apps.oms.alpaca.refusals import already, order_not_found
 from apps.oms.alpaca.requests import AlpacaRequest
@@ -74,16 +75,41 @@ class OrderLookup:
             return None
         return Named(order, next(each.number for each in order.generations if each.client_order_id == given))
 
-    async def shown(self, named: Sequence[Named]) -> list[AlpacaOrder]:
-        """Return the orders as they are now, once that is durable. Refusal 503."""
-        shown = [order_of(order, self._assets.of(order.symbol), number) for order, number in named]
+    async def shown(self, named: Sequence[Named], *, nested: bool = False) -> list[AlpacaOrder]:
+        """Return the orders as they are now, once that is durable; `nested`: the current generation with its legs. Refusal 503."""
+        seen: list[tuple[AlpacaOrder, Order]] = []
+        shown = [self._view(*each, seen) for each in named]
+        for view, each in zip(shown, named, strict=True) if nested else ():
+            if is_parent(each.order) and each.number == each.order.generation:
+                view.legs = [self._view(leg, leg.generation, seen) for leg in self.legs_of(each.order)]
         try:
-            await self._host.settled(*(order for order, _ in named))
+            await self._host.settled(*(order for _, order in seen))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        for view, (order, _) in zip(shown, named, strict=True):
+        for view, order in seen:
             view.seq = order.seqs[-1]
         return shown
+
+    def _view(self, order: Order, number: int, seen: list[tuple[AlpacaOrder, Order]]) -> AlpacaOrder:
+        view = order_of(order, self._assets.of(order.symbol), number)
+        seen.append((view, order))
+        return view
+
+    def legs_of(self, parent: Order) -> list[Order]:
+        """Return the legs of an order, with those that took the place of others. Refusal 503."""
+        members = self._members(parent)
+        assert parent.group is not None, "a parent has a list"
+        return [members[order_id] for order_id in parent.group.members if order_id != parent.order_id]
+
+    def parent_of(self, leg: Order) -> Order:
+        """Return the order of which clients see this one as a leg. Refusal 503."""
+        return next(order for order in self._members(leg).values() if order.leads)
+
+    def _members(self, order: Order) -> dict[str, Order]:
+        try:
+            return self._host.book.members(order.group_id)
+        except Unavailable as trouble:
+            raise unavailable(str(trouble), unknown=False) from trouble
 
     async def _exact(self, order_id: str, request: AlpacaRequest) -> Order | None:
         """Return the caller's order with this id, in a time that does not tell whether another account has it."""

@@ -8,12 +8,15 @@ from apps.oms.alpaca.catalogue import AlpacaAsset
 from apps.oms.alpaca.ids import shown_id
 from apps.oms.alpaca.moments import shown_moment, shown_or_none
 from apps.oms.alpaca.numbers import text_of
+from apps.oms.alpaca.order_classes import class_of, is_held
+from apps.oms.alpaca.order_exits import OCO
 from domain.order.generations import Standing
+from domain.order.group import HELD_ROLES, UNCOUNTED_ROLES
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.values import Side, TimeInForce, average, plain
 
-ACCEPTED, PENDING_NEW, NEW, REPLACED, REJECTED = "accepted", "pending_new", "new", "replaced", "rejected"
+ACCEPTED, PENDING_NEW, NEW, REPLACED, REJECTED, HELD = "accepted", "pending_new", "new", "replaced", "rejected", "held"
 MICROSECOND_NS: Final = 1000
 NEVER: Final = "2199-12-31T00:00:00.000000000Z"
 """What an order shows that works until it is cancelled: a moment that every client can read."""
@@ -79,7 +82,12 @@ class AlpacaOrder(msgspec.Struct, kw_only=True, gc=False):
 
 
 def status_of(order: Order) -> str:
-    """Return Alpaca's word for an order's state: accepted until it is routed, pending_new until its venue has it, then new."""
+    """Return Alpaca's word for an order's state: accepted until it is routed, pending_new until its venue has it, then new.
+
+    A leg is held while it waits for its entry.
+    """
+    if is_held(order):
+        return HELD
     word = _STATUS.get(order.status)
     if word is not None:
         return word
@@ -153,7 +161,7 @@ def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
         qty=None if order.asked_notional is not None else plain(order.quantity),
         filled_qty=plain(order.cum_quantity),
         filled_avg_price=text_of(order.average_price),
-        order_class="simple",
+        order_class=class_of(order),
         order_type=kind,
         type=kind,
         side=str(order.side),
@@ -219,10 +227,11 @@ def _as_generation(shown: AlpacaOrder, order: Order, number: int) -> None:
 
 
 def intent_of(order: Order, *, shortable: bool) -> str:
-    """Return whether the order opens or closes: a reduce-only order closes, and a sale of what cannot be sold short."""
+    """Return whether the order opens or closes. A reduce-only order closes, an exit, and a sale of what cannot be sold short."""
+    closes = order.reduce_only or order.role in UNCOUNTED_ROLES or class_of(order) == OCO
     if order.side is Side.BUY:
-        return "buy_to_close" if order.reduce_only else "buy_to_open"
-    return "sell_to_close" if order.reduce_only or not shortable else "sell_to_open"
+        return "buy_to_close" if closes else "buy_to_open"
+    return "sell_to_close" if closes or not shortable else "sell_to_open"
 
 
 def submitted_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaOrder:
@@ -230,7 +239,8 @@ def submitted_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaOrder:
     first, shown = order.asked or order, _live(order, asset, 0)
     shown.qty = None if order.asked_notional is not None else plain(first.quantity)
     shown.limit_price, shown.stop_price = text_of(first.price), text_of(first.stop_price)
-    shown.status, shown.filled_qty, shown.filled_avg_price, shown.fees = ACCEPTED, "0", None, "0"
+    shown.status = HELD if order.role in HELD_ROLES else ACCEPTED
+    shown.filled_qty, shown.filled_avg_price, shown.fees = "0", None, "0"
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
     shown.updated_at, shown.seq, shown.reason, shown.in_doubt, shown.venues = shown.created_at, seq, None, False, []
     return shown

@@ -1,7 +1,7 @@
 """Positions as Alpaca shows them, and orders that close them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,13 +14,13 @@ from apps.oms.accounts import Accounts
 from apps.oms.alpaca.catalogue import CRYPTO, AlpacaAsset, AssetBook
 from apps.oms.alpaca.numbers import NotANumber, read_number
 from apps.oms.alpaca.order_body import OrderRequest, new_client_order_id
+from apps.oms.alpaca.order_classes import available_of
 from apps.oms.alpaca.order_handlers import AlpacaOrders
 from apps.oms.alpaca.orders import AlpacaOrder
 from apps.oms.alpaca.refusals import no_quantity
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, flag_in, reply
 from domain.market.quotes import Market
 from domain.order.commands import Terms
-from domain.order.order import Order
 from domain.ports import Clock
 from domain.values import ZERO, OrderType, Side, divide, order_id_of, plain
 
@@ -151,13 +151,6 @@ class AlpacaPositions:
             "lastday_price": plain(average),
             "change_today": plain(divide(price - average, abs(average), FRACTION_PLACES)) if average else "0",
         }
-
-
-def available_of(symbol: str, held: Decimal, opened: Sequence[Order]) -> Decimal:
-    """Return how much of a position no open order would close already."""
-    closes = Side.SELL if held > ZERO else Side.BUY
-    taken = sum((order.leaves_quantity for order in opened if order.symbol == symbol and order.side is closes), ZERO)
-    return max(abs(held) - taken, ZERO)
 
 
 def _part(query: Mapping[str, str], held: Decimal, lot: Decimal | None) -> Decimal:

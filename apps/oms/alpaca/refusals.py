@@ -1,6 +1,6 @@
 """Why an order was refused, in Alpaca's words: the numbers and texts by which clients tell a lack of money from a mistake."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from apps.http.alpaca_words import FORBIDDEN, NOT_FOUND, RETRY_AFTER, UNAVAILABLE, UNPROCESSABLE, AlpacaRefusal, in_alpaca_words
@@ -78,6 +78,12 @@ def refused_for(
         return AlpacaRefusal(403, FORBIDDEN, message, **extra)
     numbers = f": found {found}, limit {limit}" + (f" {unit}" if unit else "") if unit is not None else ""
     return AlpacaRefusal(422, UNPROCESSABLE, reason.replace("_", " ") + numbers, **extra)
+
+
+def named_leg(words: AlpacaRefusal, names: Sequence[str], number: int) -> AlpacaRefusal:
+    """Return the refusal of one of several orders with the name of that one, which leads the message unless it is the first."""
+    message = f"{names[number]}: {words.message}" if number else words.message
+    return AlpacaRefusal(words.status, words.code, message, headers=words.headers, **(words.extra | {"leg": names[number]}))
 
 
 def untraded(refusal: Refusal, asset: AlpacaAsset, side: Side) -> AlpacaRefusal:

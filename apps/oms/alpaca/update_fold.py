@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from adapters.codec import ORDER_COMMITS
+from apps.oms.alpaca.ids import dashed
+from apps.oms.alpaca.order_classes import class_of
 from apps.oms.alpaca.update_frames import Shown, TradeUpdate, encoded, trade_update
 from apps.oms.alpaca.updates import Updates, stage, told, told_before
 from domain.order import events as e
+from domain.order.group import ListSubmitted
 from domain.order.holdings import Holdings
 from domain.order.index import note
 from domain.order.order import Order, evolve
@@ -68,10 +71,19 @@ class UpdateFold:
             if self._is_wanted(event, seq):
                 found += self._apply(event, following, (seq, place))
                 touched.add(event.order_id)
+        self._name_classes(events, found)
         for order_id in touched:
             if self._orders[order_id].closed:
                 del self._orders[order_id]
         return _encoded(found)
+
+    def _name_classes(self, events: Sequence[e.OrderEvent], found: Sequence[Made]) -> None:
+        """Give the entries of new lists their class: a list is recorded behind its orders, so their first updates do not know it."""
+        for event in events:
+            if type(event) is ListSubmitted and (lead := self._orders.get(event.order_id)) is not None:
+                for _, update in found:
+                    if update.order.id == dashed(event.order_id):
+                        update.order.order_class = class_of(lead)
 
     async def _load(self, event: e.OrderEvent, seq: int) -> None:
         """Load the order of the event, unless it is known not to be wanted."""

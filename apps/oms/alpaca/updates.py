@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from apps.oms.alpaca.orders import NEW, status_of
 from domain.order import events as e
+from domain.order.group import HELD_ROLES
 from domain.order.lifecycle import State
 from domain.order.order import Order
 
@@ -56,18 +57,22 @@ def told(event: e.OrderEvent, before: Stage | None, order: Order, following: e.O
     """
     kind = type(event)
     if kind in _SUBMIT:
-        return _submitted(before, order, following)
+        return _submitted(event, before, order, following)
     if kind is e.TradeBusted and isinstance(following, e.OrderFilled) and following.corrects == event.exec_id:  # type: ignore[union-attr]
         return NOTHING
     found = _TABLE.get(kind)
     return found(event, before or stage(order), order) if found is not None else NOTHING
 
 
-def _submitted(before: Stage | None, order: Order, following: e.OrderEvent | None) -> Updates:
-    """Return `accepted` after the last event of a submit, and `new` for a stop: it works from now on, although no venue has it."""
+def _submitted(event: e.OrderEvent, before: Stage | None, order: Order, following: e.OrderEvent | None) -> Updates:
+    """Return `accepted` after the last event of a submit, and `new` for a stop: it works from now on, although no venue has it.
+
+    A leg that waits for its entry is accepted when it is submitted, with the status held, and again when it is released.
+    """
     if following is not None and following.order_id == order.order_id and type(following) in _GOES_ON:
         return NOTHING
-    accepted = (ToldUpdate("accepted", order.generation),) if len(order.seqs) == 1 and not _requeued(order) else NOTHING
+    first = len(order.seqs) == 1 or (type(event) is e.OrderQueued and order.role in HELD_ROLES)
+    accepted = (ToldUpdate("accepted", order.generation),) if first and not _requeued(order) else NOTHING
     works = order.status is State.QUEUED and status_of(order) == NEW and not (before is not None and before.is_new)
     return (*accepted, ToldUpdate(NEW_EVENT, order.generation)) if works else accepted
 

@@ -10,6 +10,7 @@ from apps.oms.alpaca.account import AlpacaAccounts
 from apps.oms.alpaca.activities import AlpacaActivities
 from apps.oms.alpaca.app import AlpacaApp, Routes
 from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.class_submits import ClassSubmits
 from apps.oms.alpaca.market_data import AlpacaMarketData
 from apps.oms.alpaca.order_handlers import AlpacaOrders
 from apps.oms.alpaca.order_list import OrderList
@@ -18,6 +19,7 @@ from apps.oms.alpaca.portfolio import RiskReader
 from apps.oms.alpaca.positions import AlpacaPositions
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.reference import AlpacaReference
+from apps.oms.lists import ListHandler
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler
@@ -45,6 +47,7 @@ class FacadeParts(NamedTuple):
     accounts: Accounts
     fills: Fills
     recent: RecentFills
+    lists: ListHandler
     market: Market
     controls: Controls
     clock: Clock
@@ -83,6 +86,7 @@ def facade_routes(
         parts.host,
         parts.reads,
         parts.intake,
+        ClassSubmits(parts.host, parts.lists, parts.accounts, parts.reader, parts.clock, parts.controls),
         parts.replaces,
         parts.reader,
         lookup,
