@@ -52,7 +52,7 @@ def told_before(event: e.OrderEvent, order: Order) -> Updates:
 def told(event: e.OrderEvent, before: Stage | None, order: Order, following: e.OrderEvent | None) -> Updates:
     """Return the updates that show the order as it is after the event. `before`: None for the order's first event.
 
-    `following` is the next event of the same commit. A submit is one update, although it is several events; so is a correction.
+    `following` is the order's next event in the same commit. A submit is one update, although it is several events; so is a correction.
     """
     kind = type(event)
     if kind in _SUBMIT:
@@ -65,7 +65,7 @@ def told(event: e.OrderEvent, before: Stage | None, order: Order, following: e.O
 
 def _submitted(before: Stage | None, order: Order, following: e.OrderEvent | None) -> Updates:
     """Return `accepted` after the last event of a submit, and `new` for a stop: it works from now on, although no venue has it."""
-    if following is not None and following.order_id == order.order_id and type(following) in _GOES_ON:
+    if type(following) in _GOES_ON:
         return NOTHING
     accepted = (ToldUpdate("accepted", order.generation),) if len(order.seqs) == 1 and not _requeued(order) else NOTHING
     works = order.status is State.QUEUED and status_of(order) == NEW and not (before is not None and before.is_new)
