@@ -297,6 +297,17 @@ async def test_several_events_of_one_commit_are_told_one_by_one() -> None:
     assert [update.get("more") for update in stream.told] == [True, True, None], "one may continue from the sequence of the last"
 
 
+async def test_an_order_that_is_submitted_among_others_is_accepted_once() -> None:
+    stream = Stream()
+    own = stream.scene.do(given.submit(given.terms()))
+    other = [structs.replace(event, order_id="f" * 32) for event in own]
+    await stream.commit([each for pair in zip(own, other, strict=True) for each in pair])
+    assert [(update["event"], update["order"]["id"]) for update in stream.told] == [
+        ("accepted", shown_id(given.ORDER_ID)),
+        ("accepted", shown_id("f" * 32)),
+    ]
+
+
 async def test_every_update_has_an_id_of_its_own_and_a_fill_that_of_its_trade() -> None:
     stream = await Stream().play("""
         submit buy 10 @50

@@ -156,6 +156,7 @@ async def test_each_task_has_its_row_and_its_death_means_what_the_row_says(
 ) -> None:
     async with house(fresh_nats, tmp_path, monkeypatch) as services:
         for name, chassis in services.items():
+            await until(lambda: set(chassis.rows.values()) >= set(TASKS[name]), f"every task of {name} begins")  # noqa: B023 - as below
             assert set(chassis.rows.values()) == set(TASKS[name]), name
             housekeeping = [task for task, row in chassis.rows.items() if not row.vital]
             for task in housekeeping:
@@ -163,7 +164,7 @@ async def test_each_task_has_its_row_and_its_death_means_what_the_row_says(
         for name, chassis in services.items():
             housekeeping = [task for task, row in chassis.rows.items() if not row.vital]
             await until(lambda: all(chassis.lives[task] == 2 for task in housekeeping))  # noqa: B023 - awaited in this turn
-            assert (chassis.stopping.is_set(), chassis.code) == (False, DONE), f"{name} goes on"
+            assert (chassis.stopping.is_set(), chassis.code) == (False, DONE), f"{name} is not stopped"
             assert chassis.stats()["task_deaths"] == dict.fromkeys(housekeeping, 1)
             series = {
                 sample.labels["task"]: sample.value for family in chassis._series() for sample in family.samples if "task" in sample.labels

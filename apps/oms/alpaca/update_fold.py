@@ -66,8 +66,7 @@ class UpdateFold:
                 await self._load(event, seq)
         found: list[Made] = []
         touched: set[str] = set()
-        for place, event in enumerate(events):
-            following = events[place + 1] if place + 1 < len(events) else None
+        for place, (event, following) in enumerate(_with_following(events)):
             if self._is_wanted(event, seq):
                 found += self._apply(event, following, (seq, place))
                 touched.add(event.order_id)
@@ -133,6 +132,16 @@ class UpdateFold:
         order = self._orders[event.order_id]
         held = self._accounts[order.account].holdings.of((order.account, order.symbol))
         return [(order.account, trade_update(each, event, order, place, held, self._shown)) for each in updates]
+
+
+def _with_following(events: Sequence[e.OrderEvent]) -> list[tuple[e.OrderEvent, e.OrderEvent | None]]:
+    """Return each event of a commit with the next one of the same order."""
+    found: list[tuple[e.OrderEvent, e.OrderEvent | None]] = []
+    later: dict[str, e.OrderEvent] = {}
+    for event in reversed(events):
+        found.append((event, later.get(event.order_id)))
+        later[event.order_id] = event
+    return found[::-1]
 
 
 def _encoded(updates: Sequence[Made]) -> list[tuple[str, str]]:

@@ -53,7 +53,7 @@ def told_before(event: e.OrderEvent, order: Order) -> Updates:
 def told(event: e.OrderEvent, before: Stage | None, order: Order, following: e.OrderEvent | None) -> Updates:
     """Return the updates that show the order as it is after the event. `before`: None for the order's first event.
 
-    `following` is the next event of the same commit. A submit is one update, although it is several events; so is a correction.
+    `following` is the order's next event in the same commit. A submit is one update, although it is several events; so is a correction.
     """
     kind = type(event)
     if kind in _SUBMIT:
@@ -69,7 +69,7 @@ def _submitted(event: e.OrderEvent, before: Stage | None, order: Order, followin
 
     A leg that waits for its entry is accepted when it is submitted, with the status held, and again when it is released.
     """
-    if following is not None and following.order_id == order.order_id and type(following) in _GOES_ON:
+    if type(following) in _GOES_ON:
         return NOTHING
     first = len(order.seqs) == 1 or (type(event) is e.OrderQueued and order.role in HELD_ROLES)
     accepted = (ToldUpdate("accepted", order.generation),) if first and not _requeued(order) else NOTHING
