@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from domain.order.group import ListType, OrderGroup, Trigger
+from domain.order.group import ListType, OrderGroup, Role, Trigger
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.values import ZERO, divide
@@ -32,9 +32,14 @@ def covered(group: OrderGroup, entry: Order, slots: Slots) -> Decimal:
 
 
 def share(group: OrderGroup, entry: Order, slot: Sequence[Order]) -> Decimal:
-    """Return what a leg of an `oto` list may still trade: the part of its quantity that the entry has traded of its own."""
-    whole = asked(slot[0])
-    part = divide(whole * released(group, entry), entry.quantity) if entry.quantity else ZERO
+    """Return what a leg of an `oto` list may still trade: the part of its quantity that the entry has traded of its own.
+
+    A leg that only closes is in proportion to what the entry has traded, also after the entry's quantity was replaced.
+    """
+    whole, opened = asked(slot[0]), released(group, entry)
+    if slot[0].role == Role.CLOSING:
+        return max(divide(whole * opened, asked(entry)) - traded(slot), ZERO)
+    part = divide(whole * opened, entry.quantity) if entry.quantity else ZERO
     return max(min(part, whole) - traded(slot), ZERO)
 
 

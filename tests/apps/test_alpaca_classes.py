@@ -15,6 +15,7 @@ from domain.order.commands import RiskReply, Terms
 from domain.order.holdings import Holdings
 from domain.order.order import Order
 from domain.ports import Head
+from domain.risk.controls import AccountSuspended
 from domain.values import order_id_of
 from tests.apps.alpaca_house import AlpacaHouse, trading
 from tests.apps.submits import INSTRUMENTS
@@ -145,6 +146,59 @@ async def test_a_client_order_id_is_used_once_also_by_the_first_of_several_order
         await house.fill(first["id"], "1", "50")
         replayed = await client.post("/v2/orders", json=BRACKET, headers={"Idempotency-Key": "once"})
         assert (replayed.status_code, replayed.json()) == (200, first)
+
+
+async def test_exits_are_for_what_an_entry_had_when_it_ended_under_new_ids() -> None:
+    async with trading() as (house, client):
+        order = await posted(client, BRACKET)
+        await house.fill(order["id"], "0.4", "50")
+        await client.delete(f"/v2/orders/{order['id']}")
+        await house.report(order["id"], "cancelled")
+        legs = (await client.get(f"/v2/orders/{order['id']}", params={"nested": "true"})).json()["legs"]
+        assert [(leg["qty"], leg["status"]) for leg in legs] == [("0.4", "accepted"), ("0.4", "new")]
+        for old, now in zip(order["legs"], legs, strict=True):
+            assert now["replaces"] == old["id"]
+            answer = await client.delete(f"/v2/orders/{old['id']}")
+            assert (answer.status_code, answer.json()["message"]) == (422, 'order is already in "replaced" state')
+
+
+@pytest.mark.parametrize("body", [OTO, BRACKET], ids=["oto", "bracket"])
+@pytest.mark.parametrize("quantity", ["0.5", "2"])
+async def test_exits_follow_the_new_quantity_of_an_entry(body: dict[str, Any], quantity: str) -> None:
+    async with trading() as (house, client):
+        order = await posted(client, body)
+        newer = (await client.patch(f"/v2/orders/{order['id']}", json={"qty": quantity})).json()
+        await house.fill(newer["id"], quantity, "50")
+        legs = (await client.get(f"/v2/orders/{newer['id']}", params={"nested": "true"})).json()["legs"]
+        assert {leg["qty"] for leg in legs} == {quantity}
+
+
+async def test_an_oco_buys_back_what_was_sold_short() -> None:
+    async with trading() as (house, client):
+        sold = await posted(client, MARKET, side="sell")
+        await house.fill(sold["id"], "1", "50")
+        buys = OCO | {"side": "buy", "take_profit": {"limit_price": 40}, "stop_loss": {"stop_price": 60, "limit_price": 61}}
+        first = await posted(client, buys)
+        assert brief(first) == ["oco", "limit", "buy", "1", "40", None, "accepted", "buy_to_close"]
+        assert brief(first["legs"][0]) == ["oco", "stop_limit", "buy", "1", "61", "60", "accepted", "buy_to_close"]
+        assert (await client.post("/v2/orders", json=OCO)).status_code == 403, "there is nothing to sell"
+
+
+async def test_a_suspended_account_gets_no_orders_of_a_class() -> None:
+    async with trading() as (house, client):
+        house.controls.apply(AccountSuspended(version=2, at=1, who="alice", reason="test", account="alice"))
+        answer = await client.post("/v2/orders", json=BRACKET)
+        assert (answer.status_code, answer.json()["message"]) == (403, "new orders are rejected by user request")
+
+
+async def test_while_the_journal_is_away_the_answer_says_whether_a_list_may_have_happened() -> None:
+    async with trading() as (house, client):
+        house.oms.log.acks_to_lose = 1
+        unknown = await client.post("/v2/orders", json=BRACKET | {"client_order_id": "lost"})
+        assert (unknown.status_code, unknown.json()["code"], unknown.json()["outcome"]) == (503, 50310000, "unknown")
+        await house.oms.recovered()
+        found = await client.get("/v2/orders:by_client_order_id", params={"client_order_id": "lost", "nested": "true"})
+        assert [leg["status"] for leg in found.json()["legs"]] == ["held", "held"]
 
 
 async def test_a_cancelled_entry_takes_its_held_legs_along_and_a_cancelled_leg_goes_alone() -> None:
