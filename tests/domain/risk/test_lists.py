@@ -163,10 +163,11 @@ def alternatives(*legs: tuple[str, str]) -> list[c.Terms]:
     return [msgspec.structs.replace(each, role=str(Role.ALTERNATIVE)) for each in made]
 
 
-def reserved(risk: Risk) -> tuple[Decimal, Decimal, int]:
+def reserved(risk: Risk) -> list[Decimal | int]:
+    """What is reserved for sales: the quantity, the money and the number of orders."""
     account = risk.exposure.look(given.ACCOUNT)
     holding = account.holdings[given.SYMBOL]
-    return holding.sell_quantity, holding.sell_notional, account.orders
+    return [holding.sell_quantity, holding.sell_notional, account.orders]
 
 
 def test_as_much_is_reserved_for_alternatives_as_counts_when_they_are_in_the_journal() -> None:
@@ -175,9 +176,9 @@ def test_as_much_is_reserved_for_alternatives_as_counts_when_they_are_in_the_jou
     _hold(risk, Decimal(10))
     legs = alternatives(("10", "50"), ("10", "90"), ("4", "60"))
     assert denials(risk.decide_list(legs, 0)) == [None, None, None]
-    assert reserved(risk) == (10, 900, 1), "the dearer one, although it is not larger"
+    assert reserved(risk) == [10, 900, 1], "the dearer one, although it is not larger"
     followed_from_start(risk, ListScene(str(ListType.OCO), legs, reduce=True))
-    assert reserved(risk) == (10, 900, 1)
+    assert reserved(risk) == [10, 900, 1]
 
 
 def test_a_list_that_is_asked_for_again_reserves_no_more() -> None:
@@ -189,9 +190,9 @@ def test_a_list_that_is_asked_for_again_reserves_no_more() -> None:
     before = reserved(risk)
     again = risk.decide_list(legs, 0)
     assert denials(again) == denials(first) == [None, None, None]
-    assert reserved(risk) == before == (10, 950, 1)
+    assert reserved(risk) == before == [10, 950, 1]
     risk.release_list(legs)
-    assert reserved(risk) == (0, 0, 0)
+    assert reserved(risk) == [0, 0, 0]
 
 
 @pytest.mark.parametrize("number", [0, 1])
