@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from apps.http.limits import BODY_MAX, LINGER_S, Room
 from apps.http.messages import Handler, send_problem
@@ -14,6 +15,8 @@ from apps.http.security_headers import FIXED
 
 MESSAGE_MAX: Final = BODY_MAX
 """Bytes of one message of a client."""
+FRAGMENTS_MAX: Final = 1024
+"""Frames of one message: those without content do not count in its bytes."""
 PING_EVERY_S: Final = 20.0
 """How often the client is asked for a sign of life, and how long it may take to give it."""
 CLOSE_S: Final = 10.0
@@ -21,6 +24,8 @@ CLOSE_S: Final = 10.0
 
 NOT_TEXT: Final = 1007
 """The close code for a text message that is not UTF-8."""
+TOO_BIG: Final = 1009
+"""The close code for a message beyond a bound."""
 
 _FIXED: Final = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in FIXED.splitlines())]
 _HTTP: Final = "http."
@@ -52,6 +57,20 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if self._ending is not None:
             self._ending.cancel()
         super().connection_lost(exc)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take another frame of a message. One with too many ends the connection."""
+        if len(self.frames) < FRAGMENTS_MAX:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self.conn.send_close(TOO_BIG)
+            self.handle_parser_exception()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the client has not taken what was sent before: the answers would pile up in memory."""
+        answer = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(answer)
 
     def send_receive_event_to_app(self) -> None:
         """Pass a message to the handler. One that is not UTF-8 ends the connection; uvicorn would log each with a traceback."""

@@ -11,7 +11,7 @@ from apps.journal.event_time import EventClock
 from apps.journal.order_repository import OrderRepository
 from apps.journal.repetition import RepetitionFilter
 from domain.groups.contingency import Rules, follow, waits_for
-from domain.order.commands import OrderCommand, RecordList, SubmitOrder, TriggerOrder
+from domain.order.commands import ExtendList, OrderCommand, RecordList, SubmitOrder, TriggerOrder
 from domain.order.decider import Events, decide
 from domain.order.order import Order
 from domain.ports import Unavailable
@@ -85,6 +85,8 @@ class ListReactions:
         order = members.get(command.order_id)
         if order is None and self._exists(command.order_id):
             return ()
+        if isinstance(command, ExtendList) and command.member not in members:
+            return ()  # it was not submitted: a list that named it could not be read
         at = self._stamps.now(order.updated_at if order else 0)
         facts = self._repeats().facts(decide(order, command, at, self._negative_prices))
         if facts:

@@ -51,6 +51,8 @@ class ListHandler:
         self._risk = risk
         self._open_lists_max = open_lists_max
         self._in_flight: dict[str, asyncio.Future[None]] = {}
+        self._owners: dict[str, str] = {}
+        """The accounts of the lists in flight."""
 
     @property
     def in_flight(self) -> int:
@@ -68,11 +70,8 @@ class ListHandler:
             await asyncio.wait([first])
         if known := self._members(asked.list_id):
             return await self._repeated(known, asked, legs)
+        self._unused(legs)
         for number, terms in enumerate(legs):
-            try:
-                self._intake.unused(terms)
-            except Refusal as refusal:
-                raise of_leg(refusal, number) from None
             if (other := self._intake.find(terms.order_id)) is not None:
                 raise _leg_reused(other, terms, number)
         if denied is not None:
@@ -92,6 +91,14 @@ class ListHandler:
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
 
+    def _unused(self, legs: Sequence[Terms]) -> None:
+        """Check that no replace has the id of a leg as its name. Refusal 422, 503."""
+        for number, terms in enumerate(legs):
+            try:
+                self._intake.unused(terms)
+            except Refusal as refusal:
+                raise of_leg(refusal, number) from None
+
     def _members(self, list_id: str) -> Members:
         try:
             return self._host.book.members(list_id)
@@ -100,16 +107,20 @@ class ListHandler:
 
     async def _new(self, asked: ListTerms, legs: Sequence[Terms], by: str) -> ListResult:
         mine = self._in_flight[asked.list_id] = asyncio.get_running_loop().create_future()
+        self._owners[asked.list_id] = asked.account
+        self._intake.count(asked.account, len(legs))
         try:
             decisions = self._checked_locally(asked, legs) or await self._risk.check_list(legs)
             failpoint("after_risk")
+            self._unused(legs)
             decisions = self._forbidden(legs) or decisions  # a control may have changed since; no other task runs before the commit
             landed, members = await self._recorded(asked, legs, _together(decisions), by)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         finally:
             mine.set_result(None)
-            del self._in_flight[asked.list_id]
+            del self._in_flight[asked.list_id], self._owners[asked.list_id]
+            self._intake.count(asked.account, -len(legs))
         if isinstance(landed, IdTaken):
             number = [terms.order_id for terms in legs].index(landed.order.order_id)
             raise _leg_reused(landed.order, legs[number], number)
@@ -145,10 +156,11 @@ class ListHandler:
     def _checked_locally(self, asked: ListTerms, legs: Sequence[Terms]) -> list[RiskReply]:
         if forbidden := self._forbidden(legs):
             return forbidden
-        denial = self._intake.too_many(legs[0], len(legs))
+        denial = self._intake.too_many(legs[0])
         opened = {order.group_id for order in self._host.orders.open_of(asked.account) if order.group_id}
-        if denial is None and len(opened) >= self._open_lists_max:
-            found = Denial("max_open_lists", str(len(opened) + 1), str(self._open_lists_max), "lists")
+        opened |= {list_id for list_id, account in self._owners.items() if account == asked.account}
+        if denial is None and len(opened) > self._open_lists_max:
+            found = Denial("max_open_lists", str(len(opened)), str(self._open_lists_max), "lists")
             denial = RiskReply(order_id=legs[0].order_id, limits_version=0, denial=found, source="oms")
         return [denial, *map(_approved, legs[1:])] if denial is not None else []
 

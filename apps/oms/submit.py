@@ -138,11 +138,15 @@ class SubmitHandler:
         """Return oms's own denial: by a control, or by the account's open orders, including those in flight. None otherwise."""
         if forbidden := self.forbidden(terms):
             return forbidden
-        return self.too_many(terms, 0)
+        return self.too_many(terms)
 
-    def too_many(self, terms: Terms, more: int) -> RiskReply | None:
-        """Return the denial of an order for which its account has too many open ones, those in flight and `more` included."""
-        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account] + more
+    def count(self, account: str, orders: int) -> None:
+        """Count orders of a list among those in flight; a negative number takes them back."""
+        self._accounts[account] += orders
+
+    def too_many(self, terms: Terms) -> RiskReply | None:
+        """Return the denial of an order for which its account has too many open ones, those in flight included."""
+        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
         if found <= self._open_orders_max:
             return None
         denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")

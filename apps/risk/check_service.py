@@ -85,8 +85,7 @@ class CheckService:
         except Exception as error:  # noqa: BLE001 - fail closed, as for a single order
             log.error("risk check of a list failed", order_id=legs[0].order_id, error=repr(error)[:500])
             why = type(error).__name__
-        for terms in legs:
-            self._risk.exposure.release(terms.order_id)
+        self._risk.release_list(legs)
         return [self._error(terms.order_id, why) for terms in legs]
 
     def _untradable(self, terms: Terms) -> str | None:

@@ -80,8 +80,7 @@ class Risk:
         if terms.replaces:
             return self._decide_replace(terms, now_ns)
         if held is not None or terms.order_id in self.exposure.orders:
-            version = self.limits_of(terms.account, terms.symbol).version
-            return RiskDecision(terms.order_id, version, Denial("duplicate_order"))
+            return self._duplicate(terms)
         decision = self.dry(terms, now_ns)
         if self._watches:
             self._noted(terms, decision, now_ns)
@@ -106,23 +105,40 @@ class Risk:
                 decisions.append(self.decide(terms, now_ns))
                 held = self.exposure.reservations.get(terms.order_id)
                 most = held.open if held is not None and terms.role == Role.ALTERNATIVE else most
+            elif self._is_taken(terms):
+                decisions.append(self._duplicate(terms))
             else:
+                self.exposure.release(terms.order_id)  # of an earlier request for the same list
                 decisions.append(self.exposure.without(most, partial(self.dry, terms, now_ns)))
                 most = self._reserve_more(terms, decisions[-1], most, now_ns)
         if any(decision.denial is not None for decision in decisions):
-            for terms in legs:
-                self.exposure.release(terms.order_id)
+            self.release_list(legs)
         return decisions
 
+    def release_list(self, legs: Sequence[Terms]) -> None:
+        """Release what is reserved for these orders, and nothing of another order that has the id of one."""
+        for terms in legs:
+            held = self.exposure.reservations.get(terms.order_id)
+            if held is not None and held.terms == terms:
+                self.exposure.release(terms.order_id)
+
+    def _is_taken(self, terms: Terms) -> bool:
+        """Return whether another order has the id of this one."""
+        held = self.exposure.reservations.get(terms.order_id)
+        return (held is not None and held.terms != terms) or terms.order_id in self.exposure.orders
+
+    def _duplicate(self, terms: Terms) -> RiskDecision:
+        version = self.limits_of(terms.account, terms.symbol).version
+        return RiskDecision(terms.order_id, version, Denial("duplicate_order"))
+
     def _reserve_more(self, terms: Terms, decision: RiskDecision, most: Open, now_ns: int) -> Open:
-        """Reserve by how much an alternative is larger than those before it; return the largest so far."""
+        """Reserve by how much an alternative is worse than those before it, in quantity and in price; return the worst so far."""
         if decision.reference is None:
             return most
         price = max(abs(decision.reference) * self.marks.rates[terms.symbol], most.price)
-        quantity = max(terms.quantity - most.quantity, ZERO)
-        more = Open(terms.account, terms.symbol, terms.side, quantity, price)
-        self.exposure.reserve(terms.order_id, Reservation(more, terms, decision, now_ns))
-        return msgspec.structs.replace(most, quantity=most.quantity + quantity)
+        worse = Open(terms.account, terms.symbol, terms.side, max(terms.quantity, most.quantity), price)
+        self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=most))
+        return worse
 
     def _decide_replace(self, terms: Terms, now_ns: int) -> RiskDecision:
         """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both."""

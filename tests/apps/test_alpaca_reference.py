@@ -70,6 +70,8 @@ async def test_a_market_that_never_closes_is_open_and_its_days_end_a_minute_befo
         }
         for wrong in ("start=x", "start=2000-01-01&end=2026-01-01"):
             assert (await client.get(f"/v2/calendar?{wrong}")).json()["code"] == 40010001
+        (last,) = (await client.get("/v2/calendar?start=9999-12-31")).json()
+        assert last["date"] == "9999-12-31", "no calendar has a day behind it"
 
 
 class At(SystemClock):

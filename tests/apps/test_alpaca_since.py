@@ -10,10 +10,12 @@ from websockets.exceptions import ConnectionClosed
 
 from adapters.memory import MemoryLog
 from apps.journal import shard_host
-from apps.oms.alpaca import update_source
+from apps.oms.alpaca import stream_client, update_source
+from apps.runtime.chassis import cancelled
 from domain.ports import Head
 from tests.apps.held_journal import until
-from tests.apps.stream_house import LIFE, Client, StreamHouse, streaming
+from tests.apps.stream_house import LIFE, PATHS, Client, StreamHouse, streaming
+from tests.apps.test_alpaca_stream import Reluctant
 
 UPDATES = "trade_updates"
 
@@ -150,3 +152,23 @@ async def test_a_client_that_goes_while_it_is_told_what_was_leaves_nothing_behin
         assert house.source.stats()["accounts"] == 0
         assert len(await everything(house)) == 30
         assert house.desk.host.head != Head()
+
+
+async def test_clients_that_read_slowly_keep_only_their_own_account_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_client, "SEND_S", 600.0)
+    async with streaming() as house:
+        await house.live("a")
+        await house.live("b", "bob")
+        key_id, secret = house.key()
+        said: tuple[dict[str, Any], ...] = (
+            {"action": "authenticate", "data": {"key_id": key_id, "secret_key": secret}},
+            {"action": "listen", "data": {"streams": ["trade_updates"], "since_seq": 0}},
+        )
+        slow = [Reluctant(*said) for _ in range(update_source.READERS_MAX)]
+        scope: dict[str, Any] = {"type": "websocket", "path": PATHS[0], "headers": []}
+        serving = [asyncio.ensure_future(house.stream(scope, each.receive, each.send)) for each in slow]
+        await until(lambda: all(len(each.sent) == 3 for each in slow))
+        async with house.listening("bob", since_seq=0) as client:
+            assert [update["event"] for update in await client.updates(5)] == LIFE
+        for each in serving:
+            await cancelled(each)

@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from apps.oms.alpaca import stream as stream_module
 from apps.oms.alpaca import stream_client, update_source
+from apps.runtime.chassis import cancelled
 from tests import given
 from tests.apps.held_journal import until
 from tests.apps.stream_house import LIFE, PATHS, Client, StreamHouse, streaming
@@ -142,6 +143,17 @@ async def test_beyond_the_bound_of_all_the_oldest_without_a_key_gives_way(house:
                     pass
     assert (refusal.value.response.status_code, json.loads(refusal.value.response.body or b"")["code"]) == (429, "too_many_streams")
     assert refusal.value.response.headers["retry-after"] == "5"
+
+
+async def test_each_of_many_new_connections_at_once_takes_the_place_of_another(house: StreamHouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "STREAMS_MAX", 3)
+    clients = [Reluctant() for _ in range(10)]
+    scope: dict[str, Any] = {"type": "websocket", "path": PATHS[0], "headers": []}
+    serving = [asyncio.ensure_future(house.stream(scope, client.receive, client.send)) for client in clients]
+    await until(lambda: house.stream.stats()["opened"] == 10 and house.stream.stats()["open"] == 3)
+    for each in serving[7:]:
+        assert not each.done(), "the last ones stay"
+        await cancelled(each)
 
 
 async def test_a_revoked_key_ends_its_connections(house: StreamHouse) -> None:

@@ -33,6 +33,10 @@ GIVEN = {
     "words": "alice",
     "sql": "SELECT 1",
     "output": "day.csv",
+    "list_id": "l-1",
+    "venue": "KRAKEN",
+    "begin": "2026-11-27T12:00:00Z",
+    "end": "2026-11-27T13:00:00Z",
 }
 ENDLESS = {"up": ["--quotes", "gone.csv"]}
 """What makes a command that would run until Ctrl-C end by itself."""

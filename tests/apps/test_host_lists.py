@@ -3,19 +3,21 @@
 from decimal import Decimal
 
 import pytest
+from msgspec import structs
 
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryLog, MemoryOrderStore
 from apps.journal import order_repository
 from apps.journal.shard_host import IdTaken, Landed
 from domain.audit.state_hash import orders_state
+from domain.groups.status import flags_of
 from domain.order import commands as c
 from domain.order.decider import Events
 from domain.order.events import Leg
 from domain.order.group import ListType, Role
 from domain.order.order import Order
 from domain.ports import Unavailable
-from domain.values import Side, order_id_of
+from domain.values import Side, derived_id, order_id_of
 from tests import given
 from tests.apps.held_journal import until
 from tests.apps.test_host import Desk, desk
@@ -141,3 +143,26 @@ async def test_a_list_with_the_id_of_an_order_is_not_recorded() -> None:
         d.host.submit_list(*bracket(), said.append)
         assert isinstance(said[0], IdTaken)
         assert (said[0].order.order_id, len(d.log.commits)) == (ENTRY, before)
+
+
+async def test_an_exit_whose_successor_cannot_be_submitted_has_none() -> None:
+    """The id of the order in its place is taken, or the store cannot tell: the trade is recorded, and the list says what is missing."""
+    name = derived_id("again", "L", "3")
+    other = order_id_of(given.ACCOUNT, name)
+    async with desk() as d:
+        await d.do(given.submit(structs.replace(given.terms(), order_id=other, client_order_id=name)))
+        await placed(d)
+        await d.do(fill("3"))
+        await d.do(c.RouteOrder(order_id=TAKE, legs=(Leg("R2", "PAPER_A", Decimal(3)),), policy="best_price"))
+        await d.do(fill("3", 2, TAKE, "R2", Side.SELL))
+        await d.do(fill("7", 3))
+        assert last_commit(d.log) == ["OrderFilled"]
+        members = d.host.book.members("L")
+        assert members.keys() == {ENTRY, TAKE, STOP}
+        group = found(d, ENTRY).group
+        assert group is not None
+        assert flags_of(group, members) == ("unprotected",)
+        assert d.host.look_at("L") == 0
+        before = orders_state(d.host.book.members("L").values())
+    async with desk(d.log) as d:
+        assert orders_state(d.host.book.members("L").values()) == before

@@ -1,5 +1,6 @@
 """Lists over HTTP, on an oms without servers: CONTINGENT.md 2."""
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -202,6 +203,42 @@ async def test_an_account_has_a_bounded_number_of_open_lists() -> None:
             "max_open_lists",
             {"found": "4", "limit": "3", "unit": "lists"},
         )
+
+
+async def test_lists_in_flight_count_among_the_open_ones_of_their_account() -> None:
+    async with living(open_orders_max=9) as (house, client):
+        house.risk.let.clear()
+        sent = [asyncio.create_task(post(client, {**OCO, "client_list_id": f"o-{number}"})) for number in range(4)]
+        await house.under_way(3)
+        house.risk.let.set()
+        answers = await asyncio.gather(*sent)
+        assert [answer["status"] for answer in answers] == ["submitted"] * 3 + ["rejected"]
+        assert answers[3]["reason"] == "max_open_lists"
+
+
+async def test_orders_of_lists_in_flight_count_among_the_open_ones_of_their_account() -> None:
+    async with living(open_orders_max=3) as (house, client):
+        house.risk.let.clear()
+        sent = [asyncio.create_task(post(client, {**OCO, "client_list_id": f"o-{number}"})) for number in range(2)]
+        await house.under_way(1)
+        house.risk.let.set()
+        answers = await asyncio.gather(*sent)
+        assert [(answer["status"], answer.get("reason")) for answer in answers] == [("submitted", None), ("rejected", "max_open_orders")]
+
+
+async def test_of_a_leg_and_a_replace_at_the_same_time_one_gets_the_name() -> None:
+    async with living() as (house, client):
+        order = {"account": "alice", "client_order_id": "a-1", "symbol": "BTCUSDT", "side": "buy", "quantity": 0.2, "price": 45000}
+        order_id = (await client.post("/orders", json=order)).json()["order_id"]
+        house.risk.let.clear()
+        sent = asyncio.create_task(client.post("/order-lists", json=BRACKET))
+        await house.under_way(2)
+        await client.patch(f"/orders/{order_id}", json={"price": 44000, "client_order_id": "b-1-e"})
+        house.risk.let.set()
+        refused = await sent
+        assert (refused.status_code, refused.json()["code"], refused.json()["leg"]) == (422, "client_order_id_reused", 0)
+        named = (await client.get("/orders", params={"account": "alice", "client_order_id": "b-1-e"})).json()["orders"]
+        assert [each["order_id"] for each in named] == [order_id]
 
 
 def _with(leg: int, **more: Any) -> dict[str, Any]:

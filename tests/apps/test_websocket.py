@@ -203,6 +203,27 @@ async def test_a_message_beyond_the_bound_ends_it(door: Listener) -> None:
     assert end.value.rcvd.code == 1009
 
 
+async def test_a_message_in_too_many_frames_ends_it(door: Listener, caplog: pytest.LogCaptureFixture) -> None:
+    async with connected(door) as wire:
+        await raw_websocket(wire)
+        await wire.send(frame(b"x", opcode=0x01) + frame(b"", opcode=0x00) * (websocket.FRAGMENTS_MAX + 1))
+        assert await asyncio.wait_for(wire.reader.readexactly(4), 60) == bytes([0x88, 2]) + (1009).to_bytes(2, "big")
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_pings_of_a_client_that_reads_nothing_are_not_answered(door: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[websocket.BoundedWebSocket] = []
+    monkeypatch.setattr(websocket.BoundedWebSocket, "start_keepalive", lambda server: made.append(server))
+    async with connected(door) as wire:
+        await raw_websocket(wire)
+        (server,) = made
+        server.pause_writing()
+        server.data_received(frame(b"one", opcode=0x89))
+        server.resume_writing()
+        server.data_received(frame(b"two", opcode=0x89))
+        assert await asyncio.wait_for(wire.reader.readexactly(5), 60) == b"\x8a\x03two"
+
+
 async def test_a_text_that_is_not_utf_8_ends_it_without_a_line_in_the_log(door: Listener, caplog: pytest.LogCaptureFixture) -> None:
     async with connected(door) as wire:
         await raw_websocket(wire)
@@ -224,9 +245,9 @@ async def raw_websocket(wire: Wire) -> None:
     assert (await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 60)).startswith(b"HTTP/1.1 101")
 
 
-def frame(text: bytes) -> bytes:
-    """A text frame of a client, masked with zeros."""
-    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
+def frame(text: bytes, *, opcode: int = 0x81) -> bytes:
+    """A frame of a client, masked with zeros: a whole text, unless said otherwise."""
+    return bytes([opcode, 0x80 | len(text), 0, 0, 0, 0]) + text
 
 
 async def test_a_client_that_reads_nothing_does_not_keep_its_connection(door: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from domain.ports import Clock
 from domain.values import plain
 
 EPOCH: Final = date(1970, 1, 1)
+LAST_DAY: Final = (date.max - EPOCH).days
 DAYS_AROUND: Final = 365
 """Days before and after today, unless a calendar is asked for others."""
 DAYS_MAX: Final = 4000
@@ -105,7 +106,7 @@ class AlpacaReference:
         """List the days with a session, from `start` to `end` (both included), by the first venue that closes at all."""
         today = self._clock.now_ns() // (DAY_S * SECOND_NS)
         first = _day_in(request, "start", today - DAYS_AROUND)
-        last = _day_in(request, "end", max(first, today) + DAYS_AROUND)
+        last = _day_in(request, "end", min(max(first, today) + DAYS_AROUND, LAST_DAY))
         if last - first >= DAYS_MAX:
             raise malformed_field("end", f"at most {DAYS_MAX} days are listed at once")
         hours = next((calendar for calendar in self._calendars if calendar != ALWAYS), ALWAYS)

@@ -53,7 +53,7 @@ class AlpacaStream:
         """End the oldest connection that has not shown a key, if there are too many. Refusal 429 if all have."""
         if len(self._open) < STREAMS_MAX:
             return
-        nameless = next((client for client in self._open if client.caller is None), None)
+        nameless = next((client for client in self._open if client.caller is None and not client.ending), None)
         if nameless is None:
             detail = f"{STREAMS_MAX} streams are open already"
             raise Refusal(429, "too_many_streams", detail, headers={"Retry-After": "5"})

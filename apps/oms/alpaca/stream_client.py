@@ -84,8 +84,13 @@ class StreamClient:
                 await self._send({"type": "websocket.close", "code": end.code, "reason": end.reason})
         return end
 
+    @property
+    def ending(self) -> bool:
+        """Return whether the connection was told to end, and has not yet gone."""
+        return self._ended.done()
+
     def end(self, end: StreamEnd) -> None:
-        if not self._ended.done():
+        if not self.ending:
             self._ended.set_result(end)
 
     async def _hear(self) -> StreamEnd | None:

@@ -5,8 +5,8 @@ Without a listener nothing is read. Updates are encoded once for all listeners o
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Final
 
 import structlog
@@ -27,6 +27,8 @@ NEAR_COMMITS: Final = 64
 """How near the end of the journal a listener must have read earlier updates before live ones begin to wait for it."""
 READERS_MAX: Final = 4
 """Listeners that read earlier updates at once; others wait."""
+READERS_OF_AN_ACCOUNT_MAX: Final = 1
+"""Of these: a client that reads slowly keeps only others of its own account waiting."""
 READY_EVERY_S: Final = 0.01
 AGAIN_S: Final = 0.25
 """Pause before the journal is read again after it did not answer."""
@@ -89,6 +91,8 @@ class UpdateSource:
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._readers = asyncio.Semaphore(READERS_MAX)
+        self._reading: Counter[str] = Counter()
+        """How many read earlier updates, or wait for a place, by account."""
         self.told = 0
 
     async def run(self) -> None:
@@ -178,7 +182,7 @@ class UpdateSource:
         """
         while not self._host.ready:  # noqa: ASYNC110 - it recovers from the journal meanwhile
             await asyncio.sleep(READY_EVERY_S)
-        async with self._readers:
+        async with self._place_of(listener.account), self._readers:
             at = await self._head_at(since)
             held, until = self._held(listener.account), self._host.head
             await self._take_back(held, listener.account, at, until.seq)
@@ -196,6 +200,18 @@ class UpdateSource:
                 if attached:
                     await self.attach(listener)
                     until = await self._head_at(listener.since)
+
+    @contextlib.asynccontextmanager
+    async def _place_of(self, account: str) -> AsyncIterator[None]:
+        """Wait until the account may have one more reader."""
+        while self._reading[account] >= READERS_OF_AN_ACCOUNT_MAX:  # noqa: ASYNC110 - a reader says nothing when it ends
+            await asyncio.sleep(READY_EVERY_S)
+        self._reading[account] += 1
+        try:
+            yield
+        finally:
+            self._reading[account] -= 1
+            self._reading += Counter()  # forgets accounts without a reader
 
     async def _head_at(self, seq: int) -> Head:
         """Return the head at a sequence. NoSuchSequence, Unavailable."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import pytest
 
 from adapters.codec import decoder, encode
 from domain.market.quotes import Quote
@@ -154,6 +155,58 @@ def test_of_alternatives_only_the_largest_is_reserved() -> None:
     followed_from_start(risk, scene)
     assert open_sells(risk) == 10
     assert not risk.exposure.reservations
+
+
+def alternatives(*legs: tuple[str, str]) -> list[c.Terms]:
+    """Sales of which only one trades: quantity and price."""
+    made = [terms(f"leg{number}", Decimal(quantity), Side.SELL, price) for number, (quantity, price) in enumerate(legs, 1)]
+    return [msgspec.structs.replace(each, role=str(Role.ALTERNATIVE)) for each in made]
+
+
+def reserved(risk: Risk) -> list[Decimal | int]:
+    """What is reserved for sales: the quantity, the money and the number of orders."""
+    account = risk.exposure.look(given.ACCOUNT)
+    holding = account.holdings[given.SYMBOL]
+    return [holding.sell_quantity, holding.sell_notional, account.orders]
+
+
+def test_as_much_is_reserved_for_alternatives_as_counts_when_they_are_in_the_journal() -> None:
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    _hold(risk, Decimal(10))
+    legs = alternatives(("10", "50"), ("10", "90"), ("4", "60"))
+    assert denials(risk.decide_list(legs, 0)) == [None, None, None]
+    assert reserved(risk) == [10, 900, 1], "the dearer one, although it is not larger"
+    followed_from_start(risk, ListScene(str(ListType.OCO), legs, reduce=True))
+    assert reserved(risk) == [10, 900, 1]
+
+
+def test_a_list_that_is_asked_for_again_reserves_no_more() -> None:
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    _hold(risk, Decimal(10))
+    legs = alternatives(("4", "50"), ("10", "90"), ("10", "95"))
+    first = risk.decide_list(legs, 0)
+    before = reserved(risk)
+    again = risk.decide_list(legs, 0)
+    assert denials(again) == denials(first) == [None, None, None]
+    assert reserved(risk) == before == [10, 950, 1]
+    risk.release_list(legs)
+    assert reserved(risk) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_list_leaves_the_reservation_of_another_order_with_the_id_of_its_leg(number: int) -> None:
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    _hold(risk, Decimal(10))
+    legs = alternatives(("4", "50"), ("4", "60"))
+    single = msgspec.structs.replace(legs[number], role="", group_id="", quantity=Decimal(5))
+    assert denials([risk.decide(single, 0)]) == [None]
+    before = reserved(risk)
+    assert denials(risk.decide_list(legs, 0))[number] == "duplicate_order"
+    assert list(risk.exposure.reservations) == [single.order_id]
+    assert reserved(risk) == before
 
 
 def _hold(risk: Risk, quantity: Decimal) -> None:
