@@ -64,12 +64,18 @@ class ListReactions:
         return found
 
     def follow(self, members: Members, facts: Events) -> Sequence[Landed]:
-        """Return what follows from these events of a member, decided and applied. `members` are the list's orders."""
+        """Return what follows from these events of a member, decided and applied. `members` are the list's orders.
+
+        Never raises: the events have happened, and memory has what was applied so far. The list is looked at again later.
+        """
         lead = next((order for order in members.values() if order.group is not None), None)
         if lead is None:
             return ()
         found: list[Landed] = []
-        follow(lead.order_id, members, facts, self._rules, lambda command: self._perform(command, members, found))
+        try:
+            follow(lead.order_id, members, facts, self._rules, lambda command: self._perform(command, members, found))
+        except Exception:  # a bug of the rules may cost neither a fill its place in the journal, nor memory its agreement with it
+            log.exception("the rules of a list failed", group_id=lead.group_id)
         return found
 
     def submit(self, legs: Sequence[SubmitOrder], record: RecordList) -> tuple[Order, Sequence[Landed]]:

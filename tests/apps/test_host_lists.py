@@ -1,5 +1,6 @@
 """Lists at the host of a shard: a trade and what follows from it are one commit, through crashes, restarts and the order store. GRP-1."""
 
+from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
@@ -163,6 +164,25 @@ async def test_an_exit_whose_successor_cannot_be_submitted_has_none() -> None:
         assert group is not None
         assert flags_of(group, members) == ("unprotected",)
         assert d.host.look_at("L") == 0
+        before = orders_state(d.host.book.members("L").values())
+    async with desk(d.log) as d:
+        assert orders_state(d.host.book.members("L").values()) == before
+
+
+async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_lead: str, _members: object, _facts: object, _rules: object, perform: Callable[[c.OrderCommand], Events]) -> None:
+        perform(c.ReleaseOrder(order_id=TAKE))
+        raise ZeroDivisionError("a bug")
+
+    async with desk() as d:
+        await placed(d)
+        with monkeypatch.context() as broken:
+            broken.setattr("apps.journal.list_reactions.follow", failing)
+            await d.do(fill("3"))
+        assert last_commit(d.log) == ["OrderFilled", "OrderQueued"]
+        commits = len(d.log.commits)
+        assert d.host.look_at("L") > 0, "the rules are applied again"
+        await until(lambda: len(d.log.commits) > commits)
         before = orders_state(d.host.book.members("L").values())
     async with desk(d.log) as d:
         assert orders_state(d.host.book.members("L").values()) == before
