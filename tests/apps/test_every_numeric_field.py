@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import ModuleType
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -21,6 +21,7 @@ from apps.http.app import Refusal
 from apps.http.body import read_model
 from apps.http.caller import LOCAL_CALLER
 from apps.live_gateway.fault_endpoint import Fault, possible
+from apps.oms.list_body import LegBody, ListReader
 from apps.oms.replace import ReplaceBody, read_replace
 from apps.oms.settle import SettleBody, read_settle
 from apps.oms.submit_body import SubmitBody, TermsReader
@@ -38,6 +39,7 @@ SPREAD = msgspec.structs.replace(FINE, negative_prices=True)
 PRICES = frozenset({"price", "stop_price"})
 """Fields that may have a minus, and only of an instrument that says so."""
 ORDER = {"account": "alice", "symbol": "FINE", "side": "buy", "type": "stop_limit", "quantity": 1, "price": 1, "stop_price": 1}
+LEG = {name: value for name, value in ORDER.items() if name != "account"}
 TRADE = {"outcome": "filled", "who": "eve", "reason": "asked", "exec_id": "E1", "quantity": 1, "price": 1, "fee": 1}
 LIMITS = {"version": 1, "who": "eve", "reason": "asked", **dict.fromkeys(FIELD_OF, 1)}
 
@@ -51,7 +53,9 @@ class Door(NamedTuple):
 
 
 def raw_fields(body: type[msgspec.Struct]) -> tuple[str, ...]:
-    return tuple(name for name, kind in get_type_hints(body).items() if msgspec.Raw in (kind, *getattr(kind, "__args__", ())))
+    """The numbers of a body. A list of raw values holds bodies of their own."""
+    kinds = {name: (kind, *getattr(kind, "__args__", ())) for name, kind in get_type_hints(body).items() if get_origin(kind) is not list}
+    return tuple(name for name, found in kinds.items() if msgspec.Raw in found)
 
 
 def limit(body: bytes, field: str) -> Decimal:
@@ -63,6 +67,21 @@ def submitted(body: bytes, field: str, instrument: Instrument) -> Decimal:
     number: Decimal = getattr(
         TermsReader({"FINE": instrument}, "alice", frozenset(OrderType), KeyRing().may_trade).read(body, None, EVERY_ACCOUNT), field
     )
+    return number
+
+
+def in_a_list(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    """The number of the first order of a basket. Refusals point into the list; here their pointers begin at the order."""
+    orders = b",".join((body, json.dumps(LEG).encode()))
+    basket = b'{"account":"alice","client_list_id":"basket","type":"none","orders":[' + orders + b"]}"
+    terms = TermsReader({"FINE": instrument}, "alice", frozenset(OrderType), KeyRing().may_trade)
+    try:
+        _, legs = ListReader(terms).read(basket, EVERY_ACCOUNT, "")
+    except Refusal as refusal:
+        pointer = str(refusal.extra.get("pointer", ""))
+        assert not pointer or pointer.startswith("/orders/0/")
+        raise Refusal(refusal.status, refusal.code, refusal.detail, pointer=pointer.removeprefix("/orders/0") or None) from None
+    number: Decimal = getattr(legs[0], field)
     return number
 
 
@@ -78,6 +97,7 @@ def fault(body: bytes, field: str, instrument: Instrument) -> Decimal:
 REPLACED = raw_fields(ReplaceBody)
 DOORS: dict[Any, Door] = {
     SubmitBody: Door(submitted, ORDER, raw_fields(SubmitBody)),
+    LegBody: Door(in_a_list, LEG, raw_fields(LegBody)),
     ReplaceBody: Door(replaced, dict.fromkeys(REPLACED, 1), REPLACED),  # type: ignore[arg-type]
     SettleBody: Door(
         lambda body, field, about: getattr(read_settle("o", body, LOCAL_CALLER, negative=about.negative_prices), field),

@@ -133,7 +133,7 @@ def past(found: Scene, trades: int, *, since: int) -> None:
     """Trades of the past, one each 10 ms, that no connection saw."""
     for number in range(trades):
         at = since + number * 10_000_000
-        found.simulator.traded(SYMBOLS[found.simulator.kind], at, f"{100 + number % 7}.5", "0.25", taker_buys=number % 2 == 0)
+        found.simulator.traded(SYMBOLS[found.simulator.kind], at, f"{50_000 + number % 7}.5", "0.25", taker_buys=number % 2 == 0)
 
 
 async def backfilled(found: Scene, begin: int, end: int) -> dict[str, Any]:
@@ -232,7 +232,7 @@ async def test_the_trades_between_two_connections_are_fetched_by_itself(monkeypa
         await found.simulator.stop()
         missed = [time.time_ns() // 1_000_000 * 1_000_000 + number * 1_000_000 for number in range(5)]
         for at in missed:
-            found.simulator.traded("BTCUSDT", at, "100.5", "0.25")
+            found.simulator.traded("BTCUSDT", at, "50000.5", "0.25")
         await found.simulator.start()
         await until(lambda: Read(found.stream.messages).facts(FactKind.BACKFILLED))
         read = Read(found.stream.messages)

@@ -32,6 +32,6 @@ async def test_results_come_from_threads_that_the_end_of_a_process_waits_for(tmp
     await objects.delete(["a/1", "a/3"])
     with pytest.raises(Missing):
         await objects.get("a/1")
+    came_from.discard(threading.main_thread())
     assert came_from
-    assert {thread.daemon for thread in came_from} == {False}
-    assert all(type(thread) is threading.Thread for thread in came_from), came_from
+    assert {thread.daemon for thread in came_from} == {False}, "a thread that Python does not know counts as a daemon"

@@ -125,7 +125,7 @@ def _() -> list[Patch]:
     def decide(order: Order | None, command: Any, now_ns: int) -> Any:
         return good(None if isinstance(command, SubmitOrder) else order, command, now_ns)
 
-    return [(apps.journal.shard_host, "decide", decide), (apps.oms.submit.SubmitHandler, "_find", lambda self, order_id: None)]
+    return [(apps.journal.shard_host, "decide", decide), (apps.oms.submit.SubmitHandler, "find", lambda self, order_id: None)]
 
 
 @plant("a trade that comes twice is booked twice")
