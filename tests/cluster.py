@@ -10,9 +10,10 @@ from nats.aio.client import Client
 
 from adapters import bus
 from apps.stack import servers
-from apps.stack.ports import HOST, ServerPorts, free_ports
+from apps.stack.ports import HOST, ServerPorts
 from domain.ports import Unavailable
 from tests.live import LiveServer
+from tests.ports import free, free_ports
 
 SIZE: Final = 3
 ROUTES: Final = """
@@ -42,7 +43,7 @@ def cluster(home: Path) -> Iterator[list[LiveServer]]:
 
 def _node(home: Path, own: int, routes: list[int]) -> LiveServer:
     home.mkdir(parents=True)
-    ports = ServerPorts.free()
+    ports = free(ServerPorts)
     program = servers.nats(home, ports)
     conf = home / "nats" / "nats.conf"
     others = ", ".join(f'"nats://{HOST}:{port}"' for port in routes)

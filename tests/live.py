@@ -15,6 +15,7 @@ from apps.stack.program import Program
 from apps.stack.progress import Watched
 from apps.stack.trouble import NotReady
 from tests.children import started
+from tests.ports import free
 
 STOP_S = 60.0
 ENDS_S = 120.0
@@ -177,5 +178,5 @@ class LiveServer(LiveProcess):
 
 def live(make: Callable[[Path, ServerPorts], Program], home: Path) -> LiveServer:
     """A started server made by one of apps.stack.servers' nats, valkey, questdb."""
-    ports = ServerPorts.free()
+    ports = free(ServerPorts)
     return LiveServer(make(home, ports), home, servers.Servers.at(ports, market=True)).start()

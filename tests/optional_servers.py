@@ -13,12 +13,13 @@ from apps.stack.program import Program
 from apps.stack.s3_servers import S3Ports, s3
 from apps.stack.trouble import CannotStart
 from tests.live import LiveProcess
+from tests.ports import free
 
 
 @contextmanager
 def live_opensearch() -> Iterator[tuple[LiveProcess, SearchPorts]]:
     """An OpenSearch of its own: five to ten seconds of processor time, so one for many tests."""
-    ports = SearchPorts.free()
+    ports = free(SearchPorts)
     with _everybodys_directory() as home, _live(home, lambda: opensearch(home, ports)) as server:
         yield server, ports
 
@@ -26,7 +27,7 @@ def live_opensearch() -> Iterator[tuple[LiveProcess, SearchPorts]]:
 @contextmanager
 def live_s3() -> Iterator[tuple[LiveProcess, S3Ports]]:
     """Whichever S3 server is built."""
-    ports = S3Ports.free()
+    ports = free(S3Ports)
     with _everybodys_directory() as home, _live(home, lambda: s3(home, ports)) as server:
         yield server, ports
 

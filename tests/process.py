@@ -14,13 +14,14 @@ from adapters import bus
 from adapters.controls import CONTROL_JOURNAL, make
 from apps.connections.nats import patiently
 from apps.runtime.failpoint import VARIABLE
-from apps.stack.ports import HOST, free_ports
+from apps.stack.ports import HOST
 from apps.stack.program import Program, http_answers
 from apps.stack.services import CHECKOUT, MODULES
 from config.loading import BACKEND
 from domain.ports import Unavailable
 from tests.aside import Aside
 from tests.live import LiveProcess, LiveServer
+from tests.ports import free_ports
 
 NOBODY = "redis://127.0.0.1:1"
 """Where no server is: what a service only reads from may be away."""

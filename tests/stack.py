@@ -22,6 +22,7 @@ from apps.stack.services import SECRETS
 from apps.stack.topology import UNIT
 from config import secrets
 from tests.children import started
+from tests.ports import is_free, reserved
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
 PATIENT: Final = CHECKOUT / "tests/data/config_patient"
@@ -30,13 +31,9 @@ HANGS_S: Final = 300.0
 """Bounds of waits that are no promise: a machine that does twenty other things is slow, and `trade up` itself gives up what hangs."""
 POLL_S: Final = 0.05
 PORTS: Final = (
-    *(4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 9099, 9103, 9095, 9105, 9107),
-    *(4223, 8223, 8080, 8081, 8111, 9080, 9081, 9111),  # with --market config
+    *(4222, 8222, 6379, 9000, 8812, 9003, 8099, 8103, 8095, 8105, 8107, 8110, 9099, 9103, 9095, 9105, 9107, 9110),
+    *(4223, 8223, 8080, 8081, 8111, 8112, 9080, 9081, 9111, 9112),  # with --market config and --with
 )
-
-RESERVATIONS: Final = "127.0.0.2"
-"""Servers listen on 127.0.0.1. A port that a test holds on this address is its own: runs side by side never choose the same, also where one
-stack's metrics ports are another one's service ports."""
 
 _held: Final[dict[int, list[socket.socket]]] = {}
 
@@ -48,7 +45,7 @@ def free_offset() -> int:
         if (reserved := _reserved(offset)) is None:
             continue
         _held[offset] = reserved
-        if all(_free(port + offset) for port in PORTS):
+        if all(is_free(port + offset) for port in PORTS):
             return offset
         give_back(offset)
 
@@ -60,26 +57,16 @@ def give_back(offset: int) -> None:
 
 
 def _reserved(offset: int) -> list[socket.socket] | None:
-    """A hold on every port at this offset; None where another run holds one of them."""
+    """Return a hold on every port at this offset; None where another run holds one of them."""
     held: list[socket.socket] = []
     for port in PORTS:
-        held.append(socket.socket())
-        try:
-            held[-1].bind((RESERVATIONS, port + offset))
-        except OSError:
-            for reservation in held:
-                reservation.close()
+        reservation = reserved(port + offset)
+        if reservation is None:
+            for each in held:
+                each.close()
             return None
+        held.append(reservation)
     return held
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def as_admin(data_dir: Path, urls: Mapping[str, str]) -> dict[str, str]:

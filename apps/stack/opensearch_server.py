@@ -12,7 +12,7 @@ from typing import Final, Self
 
 from apps.runtime import private_files
 from apps.stack.maven import COMMENT, Jar, lock_of, locked
-from apps.stack.ports import HOST, free_ports
+from apps.stack.ports import HOST
 from apps.stack.program import PROJECTION_NICENESS, Program, http_answers
 from apps.stack.trouble import CannotStart, NotReady
 
@@ -111,10 +111,6 @@ class SearchPorts:
 
     def shifted(self, offset: int) -> Self:
         return type(self)(*(port + offset for port in astuple(self)))
-
-    @classmethod
-    def free(cls) -> Self:
-        return cls(*free_ports(2))
 
     @property
     def url(self) -> str:

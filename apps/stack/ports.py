@@ -1,7 +1,6 @@
-"""Ports: the fixed ones shifted by one number, or free ones for tests; and the process that uses a taken one."""
+"""Ports: the fixed ones, shifted by one number; and the process that uses a taken one."""
 
 import socket
-from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from typing import Self
 
@@ -43,19 +42,6 @@ class ServerPorts:
         """Return server -> port, for those that will run."""
         absent = tuple(name for name, runs in (("questdb", questdb), ("market_nats", market)) if not runs)
         return {field.name: getattr(self, field.name) for field in fields(self) if not field.name.startswith(absent)}
-
-    @classmethod
-    def free(cls) -> Self:
-        """Return ports that are free now; all are held at once, so no two are the same."""
-        return cls(*free_ports(len(fields(cls))))
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def check_free(wanted: dict[str, int]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from apps.stack.credentials.users import S3_ACCESS_KEY_FILE, S3_SECRET_KEY_FILE
-from apps.stack.ports import HOST, free_ports
+from apps.stack.ports import HOST
 from apps.stack.program import PROJECTION_NICENESS, Program, http_answers
 from apps.stack.trouble import CannotStart
 
@@ -41,10 +41,6 @@ class S3Ports:
 
     def shifted(self, offset: int) -> Self:
         return type(self)(*(port + offset for port in astuple(self)))
-
-    @classmethod
-    def free(cls) -> Self:
-        return cls(*free_ports(len(cls.__dataclass_fields__)))
 
     @property
     def url(self) -> str:

@@ -16,12 +16,12 @@ from nats.aio.msg import Msg
 from adapters import bus
 from adapters.codec import decoder, encode
 from apps.connections.venue_lists import SentRequest, Verb
-from apps.stack.ports import free_ports
 from domain.market.quotes import Quote
 from domain.order.commands import VenueReport, VenueRequest
 from domain.values import OrderType, Side, TimeInForce
 from tests.children import started
 from tests.live import LiveServer
+from tests.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[2]
 START_TIMEOUT_S = 120.0

@@ -20,10 +20,10 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.feed import API
-from apps.stack.ports import free_ports
 from domain.market.venues.feed import Frame, FrameKind, RawFrames
 from tests.children import started
 from tests.live import LiveServer
+from tests.ports import free_ports
 from tests.venues import VenueSimulator
 
 CHECKOUT = Path(__file__).parents[2]

@@ -18,10 +18,10 @@ from apps.connections import announcements
 from apps.connections.announcements import KEPT_MAX, Announcements, Interest, overlap
 from apps.stack import servers
 from apps.stack.credentials import keys
-from apps.stack.ports import free_ports
 from config import secrets
 from domain.ports import Unavailable
 from tests.live import LiveServer, live
+from tests.ports import free_ports
 
 WAIT_S: Final = 120.0
 OURS: Final = "server 1"

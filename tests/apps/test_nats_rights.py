@@ -38,6 +38,7 @@ from apps.stack.upgrade import upgrade
 from config import secrets
 from domain.ports import Unavailable
 from tests.live import LiveServer, live
+from tests.ports import free
 
 USERS: Final = (*NATS_USERS, *WRITES, GUEST)
 VERBS: Final = (
@@ -281,8 +282,8 @@ def test_a_store_of_the_release_before_is_upgraded(tmp_path: Path) -> None:
     asyncio.run(_written_before(old.url))
     old.stop()
     keys.init(tmp_path / "secrets", guests=True)
-    assert upgrade(tmp_path, ServerPorts.free(), tmp_path / "secrets") == [journal.stream for journal in JOURNALS]
-    assert upgrade(tmp_path, ServerPorts.free(), tmp_path / "secrets") == [], "once"
+    assert upgrade(tmp_path, free(ServerPorts), tmp_path / "secrets") == [journal.stream for journal in JOURNALS]
+    assert upgrade(tmp_path, free(ServerPorts), tmp_path / "secrets") == [], "once"
     new = live(partial(servers.nats, secrets=tmp_path / "secrets"), tmp_path)
     try:
         asyncio.run(_carried_on(new, tmp_path / "secrets"))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from adapters import bus
-from apps.stack.ports import free_ports
 from domain.ports import Unavailable
 from tests.apps.authority_of_certificates import CertificateAuthority
 from tests.children import started
+from tests.ports import free_ports
 
 NATS = Path(sys.executable).parent / "nats-server"
 

@@ -13,6 +13,7 @@ from apps.stack.maven import Jar, locked
 from apps.stack.s3_servers import S3Ports
 from apps.stack.trouble import CannotStart
 from tests.optional_servers import live_opensearch, live_s3
+from tests.ports import free
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_each_absent_server_names_the_command_that_installs_it(nothing_installed
     with pytest.raises(CannotStart, match=r"No S3 server is installed\.\n.*make s3"):
         s3_servers.installed()
     with pytest.raises(CannotStart, match=r"seaweedfs is not installed: .*\n.*make s3 SERVER=seaweedfs"):
-        s3_servers.seaweedfs(nothing_installed, S3Ports.free())
+        s3_servers.seaweedfs(nothing_installed, free(S3Ports))
 
 
 def test_an_absent_engine_names_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,13 +25,13 @@ from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.questdb import QuestDbFills
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
-from apps.stack.ports import free_ports
 from domain.order import events as e
 from domain.ports import Fills, Head, Unavailable
 from domain.position.position import Position, PositionBook
 from tests.children import started
 from tests.contracts.facts import AT, filled, submitted
 from tests.live import LiveServer
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 120.0

@@ -24,7 +24,6 @@ from adapters.codec import ORDER_COMMITS, decoder, encode
 from adapters.jetstream import JetStreamJournal, ensure_stream
 from adapters.price_history import QuestDbPrices
 from adapters.subjects import PRICES_CHANGED
-from apps.stack.ports import free_ports
 from domain.market.price_history import DailyClose
 from domain.market.quotes import Quote
 from domain.order.commands import RiskReply, Terms
@@ -33,6 +32,7 @@ from domain.order.lifecycle import State
 from tests.children import started
 from tests.domain.risk.scene import WITHOUT_VAR, checked, filled, order, submitted
 from tests.live import LiveServer
+from tests.ports import free_ports
 
 CHECKOUT = Path(__file__).parents[2]
 START_S = 120.0

@@ -19,6 +19,7 @@ from apps.stack.program import Program, http_answers
 from apps.stack.servers import running_servers
 from apps.stack.trouble import CannotStart, NotReady
 from tests.live import LiveServer
+from tests.ports import free
 
 
 def _json_at(url: str) -> dict[str, object]:
@@ -29,7 +30,7 @@ def _json_at(url: str) -> dict[str, object]:
 
 
 async def test_all_three_servers_answer_inside_the_block_and_are_gone_after_it(tmp_path: Path) -> None:
-    ports = ServerPorts.free()
+    ports = free(ServerPorts)
     async with running_servers(tmp_path / "with space", ports) as running:
         client = await nats.connect(running.nats_url)
         await client.jetstream().add_stream(name="T", subjects=["t"])
@@ -92,7 +93,7 @@ def test_a_frozen_server_is_not_taken_for_a_ready_one(fresh_valkey: LiveServer) 
 
 
 async def test_a_server_that_ends_at_once_is_named_with_its_last_words(tmp_path: Path) -> None:
-    program = servers.valkey(tmp_path, ServerPorts.free())
+    program = servers.valkey(tmp_path, free(ServerPorts))
     (tmp_path / "valkey" / "valkey.conf").write_text("no-such-setting yes\n")
     process = await Process.start(program, tmp_path / "valkey.out")
     with pytest.raises(CannotStart, match=r"valkey ended \(exit code 1\) before it was ready(.|\n)*no-such-setting"):
@@ -117,7 +118,7 @@ async def test_a_program_that_never_answers_is_named_with_how_long_it_was_silent
 def test_a_missing_binary_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(CannotStart, match="nats-server is missing"):
-        servers.nats(tmp_path, ServerPorts.free())
+        servers.nats(tmp_path, free(ServerPorts))
 
 
 def test_an_old_nats_server_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +127,7 @@ def test_an_old_nats_server_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     old.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(CannotStart, match=r"v2\.14\.9, but the journal needs nats-server 2\.15\.1"):
-        servers.nats(tmp_path, ServerPorts.free())
+        servers.nats(tmp_path, free(ServerPorts))
 
 
 def test_without_network_the_jar_s_absence_offers_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

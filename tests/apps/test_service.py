@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.children import started
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,14 +62,6 @@ class Running:
 
     def said(self) -> list[str]:
         return [event["event"] for event in self.events()]
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 Start = Callable[..., Running]

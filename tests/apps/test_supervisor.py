@@ -15,12 +15,12 @@ from typing import Literal
 
 import pytest
 
-from apps.stack.ports import free_ports
 from apps.stack.process import OUTPUT_MAX, bound
 from apps.stack.program import Program, http_answers
 from apps.stack.screen import Screen
 from apps.stack.supervisor import KILLED_MAX, RestartBackoff, Supervisor
 from apps.stack.trouble import CannotStart, NotReady
+from tests.ports import free_ports
 
 FAKE = Path(__file__).with_name("fake_service.py")
 QUICK = RestartBackoff(

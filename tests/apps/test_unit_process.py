@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from apps.unit.__main__ import environment_of
-from tests.apps.test_service import free_ports
 from tests.children import started
 from tests.live import LiveServer
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("oms", "risk", "exeq")

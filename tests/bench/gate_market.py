@@ -20,12 +20,12 @@ from typing import Any, Final
 import uvloop
 import yaml
 
-from apps.stack.ports import free_ports
 from tests.bench.gate import under
 from tests.bench.lives import seed
 from tests.bench.load import OrderBody, body_of, order_body
 from tests.bench.stand import Stand, get, stand
 from tests.children import started
+from tests.ports import free_ports
 
 VENUES: Final = {"BINANCE": ("binance_spot", ["BTCUSDT", "ETHUSDT"]), "COINBASE": ("coinbase", ["BTCUSD", "ETHUSD"])}
 VENUE_NICENESS: Final = 15

@@ -20,11 +20,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from apps.stack import servers
-from apps.stack.ports import ServerPorts, free_ports
+from apps.stack.ports import ServerPorts
 from apps.stack.program import Program
 from tests.apps.market_house import MarketGateway, until
 from tests.children import started
 from tests.live import LiveServer, live
+from tests.ports import free_ports
 from tests.venues import VenueSimulator
 
 KIND: Final = "kraken"

@@ -15,13 +15,14 @@ from domain.order.events import OrderEvent
 from domain.ports import Head
 from tests.faults.scene import connected, order_journal
 from tests.live import LiveServer
+from tests.ports import free
 
 JOURNAL_MAX: Final = 16 * 2**30
 
 
 @asynccontextmanager
 async def nats_at(home: Path) -> AsyncIterator[LiveServer]:
-    ports = ServerPorts.free()
+    ports = free(ServerPorts)
     home.mkdir(parents=True, exist_ok=True)
     server = LiveServer(servers.nats(home, ports), home, servers.Servers.at(ports)).start()
     try:

@@ -13,6 +13,7 @@ from apps.stack import servers
 from apps.stack.ports import ServerPorts
 from tests.faults.scene import PATIENT, WITHOUT_CLOSES, answered, fill, order, risk_that_says_yes, submitted, until_ready
 from tests.live import LiveServer
+from tests.ports import free
 from tests.process import LiveService
 
 MORE_MB: Final = 192
@@ -24,7 +25,7 @@ ROOM: Final = 100_000
 
 async def test_a_full_disk_refuses_orders_and_loses_none(small_disk: Path, tmp_path: Path) -> None:
     # FAILURES 47
-    ports = ServerPorts.free()
+    ports = free(ServerPorts)
     nats = LiveServer(servers.nats(small_disk, ports), small_disk, servers.Servers.at(ports))
     nats.output = tmp_path / "nats.out"
     nats.start()

@@ -17,7 +17,7 @@ from adapters.journalcopy import STREAMS, size_of
 from apps.connections.journals import order_journal
 from apps.runtime.exit_codes import Exit
 from apps.stack.credentials.users import SINK_ALT
-from apps.stack.ports import HOST, free_ports
+from apps.stack.ports import HOST
 from apps.stack.program import Program, http_answers
 from apps.stack.services import CHECKOUT, SECRETS
 from apps.stack.stack import read as running_stack
@@ -26,6 +26,7 @@ from config.loading import BACKEND
 from domain.audit.state_hash import orders_state, positions_state, state_hash
 from tests.flows.test_backup import body, everything
 from tests.live import LiveProcess
+from tests.ports import free_ports
 from tests.stack import HANGS_S, LiveStack
 
 ORDERS = 12

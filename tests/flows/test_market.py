@@ -17,9 +17,9 @@ import httpx
 import pytest
 import yaml
 
-from apps.stack.ports import free_ports
 from tests.children import started
 from tests.flows.test_metrics import MARKET, asked, existing, pages
+from tests.ports import free_ports
 from tests.stack import CHECKOUT, PATIENT, LiveStack
 
 PATIENCE_S: Final = 120.0

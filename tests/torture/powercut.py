@@ -29,6 +29,7 @@ from domain.order.events import OrderSubmitted
 from domain.ports import Head, Unavailable
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, order_journal, risk_that_says_yes
 from tests.live import LiveServer
+from tests.ports import free
 from tests.process import LiveService
 from tests.torture.disk import Disk
 
@@ -83,7 +84,7 @@ async def control(home: Path, chance: random.Random) -> int:
     """How many acknowledged commits the default setting loses. AssertionError when it loses none however often it is tried."""
     for attempt in range(CONTROL_TRIES):
         with Disk(home / str(attempt), CONTROL_MB) as disk:
-            ports = ServerPorts.free()
+            ports = free(ServerPorts)
             program = servers.nats(disk.root, ports)
             conf = disk.root / "nats" / "nats.conf"
             assert SYNC in conf.read_text()
@@ -126,7 +127,7 @@ async def _found(nats: LiveServer) -> Head:
 async def machine(home: Path) -> AsyncIterator["Machine"]:
     """A machine with a disk of its own, up."""
     with Disk(home) as disk:
-        ports = ServerPorts.free()
+        ports = free(ServerPorts)
         nats = LiveServer(servers.nats(disk.root, ports), disk.root, servers.Servers.at(ports))
         oms = LiveService("oms", nats, disk.root / "oms", changes=PATIENT | {"journal": {"max_bytes": JOURNAL_MAX}})
         for process in (nats, oms):

@@ -32,6 +32,7 @@ from domain.values import order_id_of
 from tests.faults.scene import connected, order_journal
 from tests.given import approved, terms
 from tests.live import LiveServer
+from tests.ports import free
 
 ENDINGS: Final = ("stop", "kill")
 """After a clean stop the server believes its index; after a kill it reads every block again."""
@@ -96,7 +97,7 @@ async def _ready(host: ShardHost) -> None:
 
 
 def server_at(home: Path) -> LiveServer:
-    ports = ServerPorts.free()
+    ports = free(ServerPorts)
     return LiveServer(servers.nats(home, ports), home, servers.Servers.at(ports))
 
 

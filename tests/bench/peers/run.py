@@ -34,6 +34,7 @@ from tests.bench.load import Load, many_accounts_body, order_body
 from tests.bench.stand import Stand, stand
 from tests.children import started
 from tests.live import live
+from tests.ports import free
 from tests.stack import CHECKOUT
 
 FOLLOWING: Final = ("exeq", "venue", "projector")
@@ -137,7 +138,7 @@ def ceiling(arguments: argparse.Namespace) -> Iterator[Result]:
         )
         for server in (nats, valkey, questdb):
             exits.callback(server.stop)
-        port = ServerPorts.free().nats
+        port = free(ServerPorts).nats
         environment = {"BARE_NATS": nats.url, "BARE_VALKEY": valkey.url, "BARE_QUESTDB": questdb.url, "BARE_PORT": str(port)}
         started = [exits.enter_context(_process("tests.bench.peers.ceiling", environment, "door"))]
         _await_port(port)
@@ -167,7 +168,7 @@ def sourced(arguments: argparse.Namespace) -> Iterator[Result]:
 
 
 def _on_postgres(name: str, module: str, arguments: argparse.Namespace) -> Iterator[Result]:
-    port = ServerPorts.free().nats
+    port = free(ServerPorts).nats
     with _postgres() as (database_port, user, postmaster):
         environment = {
             "USUAL_URL": f"postgresql+asyncpg://{user}@127.0.0.1:{database_port}/postgres",
@@ -201,7 +202,7 @@ def _postgres() -> Iterator[tuple[int, str, int]]:
     if not (binaries / "initdb").exists():
         raise SystemExit("PostgreSQL is not installed: apt-get install postgresql, or leave these peers out with --only core ceiling")
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    port = ServerPorts.free().valkey
+    port = free(ServerPorts).valkey
     with tempfile.TemporaryDirectory(prefix="trade-peers-") as directory:
         home = Path(directory)
         demote: dict[str, Any] = {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
