@@ -66,6 +66,7 @@ class LiveProcess:
             assert code is None, f"{self.program.name} ended with {code}:\n{self.said()}"
             assert not progress.is_over(silence, output=self.output.stat().st_size), f"{self.program.name}: {silence}\n{self.said()}"
             time.sleep(PROBE_EVERY_S)
+        assert self.ended is None, f"another program answers for {self.program.name}, which ended:\n{self.said()}"
         return self
 
     def begin(self, **environment: str) -> None:
