@@ -10,8 +10,6 @@ from apps.stack.ports import HOST
 
 Ports = TypeVar("Ports")
 
-RESERVATIONS: Final = "127.0.0.2"
-"""Servers listen on 127.0.0.1. A port that a test holds on this address is its own: no two servers, and no two runs, choose the same."""
 RANGE: Final = range(10_000, 32_700)
 """Below the ports that Linux gives to connections: such a connection would keep a server from its port."""
 KEPT_MAX: Final = 300
@@ -44,10 +42,13 @@ def free(kind: type[Ports]) -> Ports:
 
 
 def reserved(port: int) -> socket.socket | None:
-    """Return a hold on a port; None where another test holds it."""
-    reservation = socket.socket()
+    """Return a hold on a port, by which no two servers and no two runs choose the same; None where another test holds it.
+
+    The hold is on the port of UDP, so it is in no server's way, also not of one that listens on all addresses.
+    """
+    reservation = socket.socket(type=socket.SOCK_DGRAM)
     try:
-        reservation.bind((RESERVATIONS, port))
+        reservation.bind((HOST, port))
     except OSError:
         reservation.close()
         return None
