@@ -69,12 +69,12 @@ async def assert_as_the_services_say(stack: LiveStack, state: ClientState, accou
 
 async def test_the_stream_of_an_account_is_what_oms_says_at_that_sequence(running: LiveStack) -> None:
     state = ClientState()
-    sent = await submitted(running, "streamed", 5)
-    await followed(running, state, lambda: state.seq >= sent[-1]["seq"] and bool(state.positions), account="streamed")
+    sent = await submitted(running, "on-desk", 5)
+    await followed(running, state, lambda: state.seq >= sent[-1]["seq"] and bool(state.positions), account="on-desk")
     assert state.orders.keys() == {each["order_id"] for each in sent}
-    await assert_as_the_services_say(running, state, "streamed")
-    await followed(running, state, lambda: is_over(state), account="streamed")
-    await assert_as_the_services_say(running, state, "streamed")
+    await assert_as_the_services_say(running, state, "on-desk")
+    await followed(running, state, lambda: is_over(state), account="on-desk")
+    await assert_as_the_services_say(running, state, "on-desk")
 
 
 async def test_a_client_continues_over_a_killed_desk_and_misses_nothing(tmp_path: Path) -> None:
