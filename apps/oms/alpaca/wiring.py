@@ -101,7 +101,7 @@ def facade_routes(
     data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
     positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
     accounts = AlpacaAccounts(risk, keys, parts.controls)
-    activities = AlpacaActivities(parts.host, parts.fills, parts.recent, assets)
+    activities = AlpacaActivities(lookup, parts.fills, parts.recent, assets)
     return {
         ("POST", "/v2/orders"): orders.submit,
         ("GET", "/v2/orders"): listed.page,
