@@ -112,7 +112,7 @@ class OrderLookup:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     async def _exact(self, order_id: str, request: AlpacaRequest) -> Order | None:
-        """Return the caller's order with this id, in a time that does not tell whether another account has it."""
+        """Return the caller's order with this id, in a time that does not show whether another account has it."""
         try:
             return self._own(await self._reads.find(order_id, request.caller), request)
         except Refusal as refusal:

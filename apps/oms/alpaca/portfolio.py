@@ -1,4 +1,4 @@
-"""What risk knows of an account, asked over HTTP with the caller's own key: risk's portfolio and the limits that hold for it."""
+"""The state of an account at risk, read over HTTP with the caller's own key: risk's portfolio and the limits that hold for it."""
 
 import asyncio
 import ssl

@@ -1,4 +1,4 @@
-"""Why an order was refused, in Alpaca's words: the numbers and texts by which clients tell a lack of money from a mistake."""
+"""Why an order was refused, in Alpaca's words: the numbers and texts by which clients distinguish a lack of money from a mistake."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
