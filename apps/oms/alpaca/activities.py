@@ -19,6 +19,7 @@ from domain.ports import FillPlace, Fills, Unavailable
 from domain.values import ZERO, from_rfc3339, plain
 
 FILL: Final = "FILL"
+CATEGORIES: Final = ("trade_activity", "non_trade_activity")
 PAGE_MAX: Final = 100
 CHUNK: Final = 200
 """Rows of the table that are read at a time."""
@@ -64,7 +65,8 @@ class AlpacaActivities:
     async def page(self, request: AlpacaRequest) -> AlpacaReply:
         """List the trades of the account; other kinds of activities there are none."""
         kinds = [request.rest] if request.rest else list_in(request.query, "activity_types")
-        if kinds and FILL not in (kind.upper() for kind in kinds):
+        category = word_in(request.query, "category", CATEGORIES, CATEGORIES[0])
+        if category != CATEGORIES[0] or (kinds and FILL not in (kind.upper() for kind in kinds)):
             return reply([])
         size = count_in(request.query, "page_size", PAGE_MAX, PAGE_MAX)
         oldest_first = word_in(request.query, "direction", ("asc", "desc"), "desc") == "asc"
