@@ -114,13 +114,8 @@ class AlpacaGuard:
 
     def _headers(self, rate: Rate) -> list[tuple[bytes, bytes]]:
         """Return the headers of every answer. Alpaca's reset is a moment, in seconds since the epoch."""
-        reset = self._clock.now_ns() // SECOND_NS + rate.reset_s
-        return [
-            (b"x-ratelimit-limit", b"%d" % rate.limit),
-            (b"x-ratelimit-remaining", b"%d" % rate.remaining),
-            (b"x-ratelimit-reset", b"%d" % reset),
-            (b"x-request-id", secrets.token_hex(16).encode()),
-        ]
+        until = Rate(rate.limit, rate.remaining, self._clock.now_ns() // SECOND_NS + rate.reset_s)
+        return [*until.headers(), (b"x-request-id", secrets.token_hex(16).encode())]
 
     def _with_headers(self, send: Send, rate: Rate) -> Send:
         """Return a `send` that adds the headers of every answer, and puts problem details, which a stopping service sends, into words."""

@@ -69,7 +69,7 @@ def _submitted(event: e.OrderEvent, before: Stage | None, order: Order, followin
 
     A leg that waits for its entry is accepted when it is submitted, with the status held, and again when it is released.
     """
-    if type(following) in _GOES_ON:
+    if type(following) in _CONTINUES:
         return NOTHING
     first = len(order.seqs) == 1 or (type(event) is e.OrderQueued and order.role in HELD_ROLES)
     accepted = (NamedUpdate("accepted", order.generation),) if first and not _requeued(order) else NOTHING
@@ -112,7 +112,7 @@ def _as(name: str) -> Callable[[e.OrderEvent, Stage, Order], Updates]:
 
 
 _SUBMIT: Final = (e.OrderSubmitted, e.OrderRiskChecked, e.OrderQueued)
-_GOES_ON: Final = (e.OrderRiskChecked, e.OrderQueued, e.OrderRejected)
+_CONTINUES: Final = (e.OrderRiskChecked, e.OrderQueued, e.OrderRejected)
 
 _TABLE: Final[dict[type[e.Event], Callable[[Any, Stage, Order], Updates]]] = {
     e.OrderRouted: _as("pending_new"),
