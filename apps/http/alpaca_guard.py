@@ -13,7 +13,7 @@ from apps.http.alpaca_words import AlpacaRefusal, in_alpaca_words, not_served
 from apps.http.authority import ADDRESSES_MAX, FAILURES_BURST, Authority
 from apps.http.caller import Caller, Rate, unauthorized
 from apps.http.credentials import Signed
-from apps.http.messages import Disconnected, Handler, read_body, send_json
+from apps.http.messages import Disconnected, Handler, raw_headers, read_body, send_json
 from apps.http.problem import CONTENT_TYPE as PROBLEM
 from apps.http.problem import Refusal
 from apps.http.replay import replayed, target_of
@@ -50,34 +50,33 @@ class AlpacaGuard:
 
     async def admit(self, app: Handler, access: Access, authority: Authority, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application for a caller that may use the route, or answer why it may not."""
-        found = watched(scope)
+        found, below = watched(scope), scope["path"][len(self.base) :]
+        route = self._routes.find(scope["method"], below)
         try:
             try:
                 if (refused := access.refusal(scope, found)) is not None:
                     raise refused
-                caller, rate, receive = await self._admitted(authority, found, scope, receive)
+                caller, rate, receive = await self._admitted(authority, route, found, scope, receive)
             except Refusal as refusal:
                 raise in_alpaca_words(refusal) from None
         except AlpacaRefusal as words:
-            await self.send_refusal(send, words)
+            await self._send_refusal(send, words)
             return
         except Disconnected:
             return
         scope["caller"], answer = caller, self._with_headers(send, rate)
-        below = scope["path"][len(self.base) :]
-        if self._routes.find(scope["method"], below)[0]:
+        if route[0]:
             await app(scope, receive, answer)
         else:
             await send_json(answer, 404, not_served(scope["method"], below).body())
 
     async def _admitted(
-        self, authority: Authority, found: Mapping[bytes, bytes], scope: Scope, receive: Receive
+        self, authority: Authority, route: Found, found: Mapping[bytes, bytes], scope: Scope, receive: Receive
     ) -> tuple[Caller, Rate, Receive]:
         method, path, address = scope["method"], scope["path"], authority.address(scope)
-        route = self._routes.find(method, path[len(self.base) :])
         sent = authority.read(method, path, address, found)
         if sent is None:
-            if route[1] is not None and route[1] & PUBLIC:
+            if _is_public(route):
                 return NO_ONE, self._public_rate(address), receive
             raise unauthorized()
         if isinstance(sent, Signed):
@@ -106,23 +105,17 @@ class AlpacaGuard:
             raise Refusal(429, "rate_limited", "too many requests from this address", headers=rate.texts())
         return rate
 
-    async def send_refusal(self, send: Send, refusal: AlpacaRefusal) -> None:
+    async def _send_refusal(self, send: Send, refusal: AlpacaRefusal) -> None:
         """Send a refusal that comes before any handler. Without a known key, the rate is that of failed credentials."""
         headers = {name.lower(): value for name, value in refusal.headers.items()}
         limit, remaining = headers.pop(LIMIT, str(FAILURES_BURST)), headers.pop(REMAINING, "0")
         rate = Rate(int(limit), int(remaining), int(headers.pop(RESET, "1")))
-        own = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send_json(send, refusal.status, refusal.body(), [*own, *self._headers(rate)])
+        await send_json(send, refusal.status, refusal.body(), [*raw_headers(headers), *self._headers(rate)])
 
     def _headers(self, rate: Rate) -> list[tuple[bytes, bytes]]:
         """Return the headers of every answer. Alpaca's reset is a moment, in seconds since the epoch."""
-        reset = self._clock.now_ns() // SECOND_NS + rate.reset_s
-        return [
-            (b"x-ratelimit-limit", b"%d" % rate.limit),
-            (b"x-ratelimit-remaining", b"%d" % rate.remaining),
-            (b"x-ratelimit-reset", b"%d" % reset),
-            (b"x-request-id", secrets.token_hex(16).encode()),
-        ]
+        until = Rate(rate.limit, rate.remaining, self._clock.now_ns() // SECOND_NS + rate.reset_s)
+        return [*until.headers(), (b"x-request-id", secrets.token_hex(16).encode())]
 
     def _with_headers(self, send: Send, rate: Rate) -> Send:
         """Return a `send` that adds the headers of every answer, and puts problem details, which a stopping service sends, into words."""
@@ -138,8 +131,7 @@ class AlpacaGuard:
                 message["headers"] = [*headers, *self._headers(rate)]
             elif problem:
                 words = in_alpaca_words(_refusal(message["body"]))
-                own = [(name.lower().encode(), value.encode("latin-1")) for name, value in words.headers.items()]
-                await send_json(send, words.status, words.body(), [*own, *self._headers(rate)])
+                await send_json(send, words.status, words.body(), [*raw_headers(words.headers), *self._headers(rate)])
                 return
             await send(message)
 
@@ -147,7 +139,7 @@ class AlpacaGuard:
 
 
 def _refusal(body: bytes) -> Refusal:
-    """Return the refusal that problem details tell."""
+    """Return the refusal that problem details describe."""
     found = msgspec.json.decode(body, type=dict[str, Any])
     return Refusal(found.pop("status"), found.pop("code"), found.pop("detail"), **{k: v for k, v in found.items() if k == "outcome"})
 

@@ -1,6 +1,6 @@
 """ASGI messages: reading a body with a bound, and sending JSON or a problem."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.types import Receive, Scope, Send
@@ -45,6 +45,10 @@ def header(scope: Scope, name: bytes) -> str | None:
     return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return headers as ASGI sends them."""
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
 async def send_problem(send: Send, refusal: Refusal) -> None:
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in refusal.headers.items()]
-    await send_json(send, refusal.status, refusal.body(), headers, CONTENT_TYPE)
+    await send_json(send, refusal.status, refusal.body(), raw_headers(refusal.headers), CONTENT_TYPE)

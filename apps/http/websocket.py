@@ -45,9 +45,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if (
-            not self.handshake_initiated
-        ):  # the head comes in one piece, and the library found more in it than it takes; uvicorn says nothing
+        if not self.handshake_initiated:
+            # The head comes in one piece, and the library found more in it than it takes. uvicorn does not end the connection then.
             self.handshake_initiated = self.handshake_complete = True
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()

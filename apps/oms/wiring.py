@@ -22,6 +22,7 @@ from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
 from apps.oms.alpaca import wiring as alpaca
+from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_assembly import stream
 from apps.oms.alpaca.wiring import FacadeParts
@@ -112,6 +113,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     upkeep = _lists_upkeep(chassis, host)
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
+    assets = AssetBook(instruments.values(), _calendars(venues.values()))
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics)
 
     async def stop_intake() -> None:
@@ -124,8 +126,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     return Service(
         router=routes,
         fast={("POST", "/orders"): SubmitEndpoint(reader, intake, clock, metrics)},
-        mounts=alpaca.mounts(chassis, instruments, venues, parts, QUOTE_AGE_MAX_S),
-        websockets=await stream(chassis, client, unit, host, alpaca.asset_book(instruments, venues)),
+        mounts=alpaca.mounts(chassis, assets, [venue.rules.calendar for venue in venues.values()], parts, QUOTE_AGE_MAX_S),
+        websockets=await stream(chassis, client, unit, host, assets),
         stats=lambda: _stats(metrics, host, intake, risk, sessions, publisher, switch, kept) | {"alarms": alarms.encoded()},
         stop_intake=stop_intake,
     )

@@ -37,7 +37,7 @@ ASSETS: Final = AssetBook(INSTRUMENTS.values())
 LOCAL: Final = "127.0.0.1"
 PATHS: Final = ("/alpaca/stream", "/alpaca/stream/")
 LIFE: Final = ["accepted", "pending_new", "new", "partial_fill", "fill"]
-"""The updates of an order whose whole life `StreamHouse.live` tells."""
+"""The updates of an order whose whole life is `StreamHouse.live`."""
 WAIT_S: Final = 120.0
 
 
@@ -77,7 +77,7 @@ class Client:
         return [message["data"] for message in found]
 
     async def hears_nothing(self) -> None:
-        """Whatever was told before now would be here: an answer to a later message comes behind it."""
+        """Everything that was sent before now would be here: an answer to a later message comes behind it."""
         assert await self.listen() == []
 
 

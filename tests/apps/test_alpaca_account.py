@@ -157,6 +157,8 @@ async def test_trades_are_listed_at_once_with_what_the_order_had_traded_then() -
         assert len(execution) == 36
         assert await activities(client, "/DIV") == await activities(client, activity_types="DIV,TRANS") == []
         assert await activities(client, activity_types="FILL,DIV") == [newest, oldest]
+        assert await activities(client, category="trade_activity") == [newest, oldest]
+        assert await activities(client, category="non_trade_activity") == []
         assert await activities(client, order_id="0" * 32) == []
         assert await activities(client, order_id=order["id"], direction="asc") == [oldest, newest]
 

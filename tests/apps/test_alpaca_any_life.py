@@ -28,7 +28,7 @@ WORDS: Final = frozenset(
 
 
 def steps(seed: int) -> Iterator[str]:
-    """A submit, and then whatever may come, in any order."""
+    """A submit, and then any other step, in any order."""
     chance = random.Random(seed)
     yield "submit buy 10 @50"
     for trades in range(1, STEPS + 1):
@@ -55,7 +55,7 @@ async def lived(seed: int) -> Stream:
 
 
 async def heard_from(stream: Stream, since: int) -> list[dict[str, Any]]:
-    """What a client is told that listens behind this commit: its order is loaded as it was then."""
+    """What a client gets that listens behind this commit: its order is loaded as it was then."""
     past = Commits()
     past.events = stream.past.events
     trades = [event for seq, events in past.events.items() if seq <= since for event in events]
@@ -73,19 +73,19 @@ async def heard_from(stream: Stream, since: int) -> list[dict[str, Any]]:
 
 async def check(seed: int) -> None:
     stream = await lived(seed)
-    told = stream.all
-    assert told[0]["event"] == "accepted"
-    assert len({update["execution_id"] for update in told}) == len(told), "no update is taken for another"
+    sent = stream.all
+    assert sent[0]["event"] == "accepted"
+    assert len({update["execution_id"] for update in sent}) == len(sent), "no update is taken for another"
     new: set[str] = set()
     held = Decimal(0)
-    for update in told:
+    for update in sent:
         order, event = update["order"], update["event"]
         assert order["status"] in WORDS
         if event == "new":
             assert order["id"] not in new, "once for each generation"
             new.add(order["id"])
         if event in ("partial_fill", "fill"):
-            assert order["id"] in new, "told before the first fill"
+            assert order["id"] in new, "sent before the first fill"
             held += Decimal(update["qty"])
         if event == "trade_bust":
             held -= Decimal(update["qty"])
@@ -99,7 +99,7 @@ async def check(seed: int) -> None:
     assert stream.scene.order is not None
     assert held == stream.scene.order.cum_quantity
     for since in range(0, stream.seq, 3):
-        assert await heard_from(stream, since) == [update for update in told if update["seq"] > since], since
+        assert await heard_from(stream, since) == [update for update in sent if update["seq"] > since], since
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -317,31 +317,31 @@ async def test_exits_of_nothing_are_refused() -> None:
 
 
 async def updates_of(house: AlpacaHouse) -> list[tuple[str, dict[str, Any]]]:
-    """What a listener of alice is told from the begin: event and order."""
+    """What a listener of alice gets from the begin: event and order."""
     journal, assets = MemoryJournal(house.oms.log), AssetBook(INSTRUMENTS.values())
 
     def shown(order: Order, generation: int) -> AlpacaOrder:
         return order_of(order, assets.of(order.symbol), generation)
 
     fold = UpdateFold({"alice": FoldedAccount(Holdings({}), 0)}, OrderPast(house.oms.host, journal), shown)
-    told: list[tuple[str, dict[str, Any]]] = []
+    sent: list[tuple[str, dict[str, Any]]] = []
     async for batch in journal.follow(Head(), until=house.oms.host.head.seq):
         for entry in batch:
             updates = [json.loads(frame)["data"] for _, frame in await fold.updates(entry)]
-            told += [(update["event"], update["order"]) for update in updates]
-    return told
+            sent += [(update["event"], update["order"]) for update in updates]
+    return sent
 
 
-async def test_the_stream_tells_legs_when_they_are_submitted_and_when_they_are_released() -> None:
+async def test_the_stream_shows_legs_when_they_are_submitted_and_when_they_are_released() -> None:
     async with trading() as (house, client):
         order = await posted(client, BRACKET)
         gain, loss = order["legs"]
         names = {order["id"]: "entry", gain["id"]: "gain", loss["id"]: "loss"}
         await house.fill(order["id"], "1", "50")
         await house.fill(gain["id"], "1", "60")
-        told = await updates_of(house)
-        assert {seen["order_class"] for _, seen in told} == {"bracket"}
-        assert [(names[seen["id"]], event, seen["status"]) for event, seen in told] == [
+        sent = await updates_of(house)
+        assert {seen["order_class"] for _, seen in sent} == {"bracket"}
+        assert [(names[seen["id"]], event, seen["status"]) for event, seen in sent] == [
             ("entry", "accepted", "accepted"),
             ("gain", "accepted", "held"),
             ("loss", "accepted", "held"),
@@ -358,7 +358,7 @@ async def test_the_stream_tells_legs_when_they_are_submitted_and_when_they_are_r
         ]
 
 
-async def test_the_stream_tells_a_held_leg_that_ends_with_its_entry_and_one_with_new_terms() -> None:
+async def test_the_stream_shows_a_held_leg_that_ends_with_its_entry_and_one_with_new_terms() -> None:
     async with trading() as (house, client):
         order = await posted(client, OTO)
         (leg,) = order["legs"]

@@ -124,7 +124,7 @@ async def test_unknown_fields_that_are_null_are_ignored_and_bodies_that_are_no_j
         ("risk_timeout", 503, 50310000, "risk did not answer in time; this order was refused, send a new one"),
     ],
 )
-async def test_a_refusal_of_risk_is_told_in_words_that_clients_know_and_is_listed(
+async def test_a_refusal_of_risk_has_the_words_that_clients_read_and_is_listed(
     reason: str, status: int, code: int, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with trading() as (house, client):
@@ -141,7 +141,7 @@ async def test_a_refusal_of_risk_is_told_in_words_that_clients_know_and_is_liste
         assert listed[0]["failed_at"] == listed[0]["updated_at"]
 
 
-async def test_a_kill_is_told_with_its_scope() -> None:
+async def test_a_refusal_by_the_kill_switch_names_the_scope() -> None:
     async with trading() as (house, client):
         house.controls.apply(KillThrown(version=2, at=1, who="ann", reason="test", scope="account:alice"))
         answer = await client.post("/v2/orders", json=LIMIT)
@@ -176,7 +176,7 @@ async def test_an_error_of_our_own_is_never_500_nor_504(monkeypatch: pytest.Monk
         assert "a fault of ours" not in answer.text
 
 
-async def test_the_least_notional_is_told_with_its_number() -> None:
+async def test_a_refusal_for_the_least_notional_names_it() -> None:
     async with trading() as (_house, client):
         answer = await client.post("/v2/orders", json=LIMIT | {"qty": "0.01"})
         assert (answer.status_code, answer.json()["code"]) == (403, 40310000)
@@ -284,6 +284,10 @@ async def test_lists_are_bounded_and_ordered_and_selected_as_asked() -> None:
         assert await names(client, status="all", limit=2, direction="asc") == ["0", "1"]
         assert await names(client, status="all", symbols="fine") == ["1", "0"]
         assert await names(client, status="all", symbols="FINE,BTC/USDT", limit=3) == ["5", "4", "3"]
+        assert await names(client, status="all", asset_class="us_equity", limit=1) == ["1"]
+        assert await names(client, asset_class="crypto,us_option", limit=2) == ["5", "4"]
+        assert await names(client, status="all", asset_class="treasury") == []
+        assert await names(client, status="all", asset_class="all", limit=2) == ["5", "4"]
         assert await names(client, status="all", side="sell") == ["5", "3"]
         assert await names(client, side="buy", direction="asc") == ["2", "4"]
         assert await names(client, status="all", symbols="NOPE") == []

@@ -34,8 +34,8 @@ async def test_a_replace_opens_a_new_order_and_closes_the_old_one_when_the_venue
         new = answer.json()
         assert answer.status_code == 200
         assert new["id"] != old
-        told = ("status", "replaces", "client_order_id", "qty", "limit_price", "filled_qty", "filled_avg_price")
-        assert [new[name] for name in told] == ["accepted", old, "second", "2", "51", "0.4", "50"]
+        compared = ("status", "replaces", "client_order_id", "qty", "limit_price", "filled_qty", "filled_avg_price")
+        assert [new[name] for name in compared] == ["accepted", old, "second", "2", "51", "0.4", "50"]
         assert (await shown(client, old))["status"] == "pending_replace"
         assert sorted(await names(client)) == ["first", "second"], "both are open until the venue has answered"
 

@@ -20,12 +20,12 @@ from tests.apps.test_alpaca_stream import Reluctant
 UPDATES = "trade_updates"
 
 
-def told(updates: Sequence[dict[str, Any]]) -> list[tuple[int, str, str]]:
+def in_short(updates: Sequence[dict[str, Any]]) -> list[tuple[int, str, str]]:
     return [(update["seq"], update["event"], update["execution_id"]) for update in updates]
 
 
 async def everything(house: StreamHouse, account: str = "alice") -> list[dict[str, Any]]:
-    """All updates that there are, as one that asks for all of them hears them; then it knows where the live ones begin."""
+    """All updates that there are, as a client gets them that asks for all of them. The marker shows where the live ones begin."""
     async with house.listening(account, since_seq=0) as client:
         await house.submit(f"marker-{random.randrange(10**9)}", account)
         found: list[dict[str, Any]] = []
@@ -34,7 +34,7 @@ async def everything(house: StreamHouse, account: str = "alice") -> list[dict[st
         return found[:-1]
 
 
-async def test_whoever_asks_from_the_begin_is_told_what_a_listener_was_told_live() -> None:
+async def test_a_client_that_asks_from_the_begin_gets_what_a_listener_got_live() -> None:
     async with streaming() as house, house.listening() as live:
         for name in "abc":
             await house.live(name)
@@ -67,7 +67,7 @@ async def test_the_parameter_also_counts_beside_the_data_where_ccxt_puts_it() ->
             assert [update["event"] for update in await client.updates(2)] == LIFE[3:]
 
 
-async def test_while_orders_go_on_nothing_is_missing_between_what_was_and_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_orders_come_in_nothing_is_missing_between_earlier_and_live_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(update_source, "NEAR_COMMITS", 3)
     async with streaming() as house, house.listening() as live:
         for number in range(10):
@@ -79,10 +79,10 @@ async def test_while_orders_go_on_nothing_is_missing_between_what_was_and_what_c
             managers.append(house.listening(since_seq=since))
             clients.append((await managers[-1].__aenter__(), since))
         await trading
-        heard = told(await live.updates(70 * 5))
+        heard = in_short(await live.updates(70 * 5))
         for client, since in clients:
             wanted = [each for each in heard if each[0] > since]
-            assert told(await client.updates(len(wanted))) == wanted
+            assert in_short(await client.updates(len(wanted))) == wanted
             await client.hears_nothing()
         for manager in managers:
             await manager.__aexit__(None, None, None)
@@ -141,15 +141,15 @@ async def test_a_sequence_that_is_no_commit_of_this_journal_ends_the_connection(
                 assert (end.value.rcvd.code, end.value.rcvd.reason) == (1008, f"sequence {since} is not a commit of this journal")
 
 
-async def test_a_client_that_goes_while_it_is_told_what_was_leaves_nothing_behind() -> None:
+async def test_a_client_that_goes_while_it_is_sent_earlier_updates_leaves_nothing_behind() -> None:
     async with streaming() as house:
         for name in "abcdef":
             await house.live(name)
         for _ in range(8):  # more than may read at once
             async with house.listening(since_seq=0) as client:
                 await client.updates(1)
-        await until(lambda: house.stream.stats()["open"] == 0)
-        assert house.source.stats()["accounts"] == 0
+        await until(lambda: house.stream.open == 0)
+        assert not house.source.accounts
         assert len(await everything(house)) == 30
         assert house.desk.host.head != Head()
 

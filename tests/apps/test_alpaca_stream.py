@@ -1,4 +1,4 @@
-"""The Alpaca stream with a real websocket client: who may listen, what is told to whom, and how a connection ends."""
+"""The Alpaca stream with a real websocket client: who may listen, which updates are sent to which client, and how a connection ends."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ async def house() -> AsyncIterator[StreamHouse]:
 
 
 async def ended(client: Client) -> tuple[int, str]:
-    """The code and the reason with which the server ends the connection, whatever it says before."""
+    """The code and the reason with which the server ends the connection, whatever it sends before."""
     with pytest.raises(ConnectionClosed) as end:
         await heard_without_end(client)
     assert end.value.rcvd is not None
@@ -80,12 +80,12 @@ async def test_any_other_key_is_unauthorized_and_the_connection_ends(house: Stre
             assert (await ended(client))[0] == 1008
 
 
-async def test_nothing_is_told_before_a_key_was_shown(house: StreamHouse) -> None:
+async def test_nothing_is_sent_before_a_key_was_shown(house: StreamHouse) -> None:
     async with house.connected() as client:
         await client.say(action="listen", data={"streams": [UPDATES]})
         assert await client.hear() == NOT_LET_IN
         assert (await ended(client))[0] == 1008
-    assert house.source.stats() == {"accounts": 0, "told": 0}
+    assert (house.source.accounts, house.source.made) == ({}, 0)
 
 
 async def test_a_connection_that_shows_no_key_in_time_ends(house: StreamHouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ async def test_the_same_key_may_be_shown_again_and_no_other(house: StreamHouse) 
     async with house.connected() as client:
         assert await client.authenticate(*key) == "authorized"
         assert await client.authenticate(*key) == "authorized"
-        assert house.stream.stats()["open"] == 1
+        assert house.stream.open == 1
         assert await client.authenticate(*house.key("bob")) == "unauthorized"
         assert (await ended(client))[0] == 1008
 
@@ -123,7 +123,7 @@ async def test_a_key_has_four_connections(house: StreamHouse, monkeypatch: pytes
     await opened[4].say(action="authenticate", data={"key_id": key[0], "secret_key": key[1]})
     assert await ended(opened[4]) == (1013, "4 connections with this key are open already")
     await opened[0].socket.close()
-    await until(lambda: house.stream.stats()["open"] == 3)
+    await until(lambda: house.stream.open == 3)
     async with house.connected() as client:
         assert await client.authenticate(*key) == "authorized", "the place of the one that has gone"
     for client in opened[1:4]:
@@ -150,7 +150,7 @@ async def test_each_of_many_new_connections_at_once_takes_the_place_of_another(h
     clients = [Reluctant() for _ in range(10)]
     scope: dict[str, Any] = {"type": "websocket", "path": PATHS[0], "headers": []}
     serving = [asyncio.ensure_future(house.stream(scope, client.receive, client.send)) for client in clients]
-    await until(lambda: house.stream.stats()["opened"] == 10 and house.stream.stats()["open"] == 3)
+    await until(lambda: house.stream.opened == 10 and house.stream.open == 3)
     for each in serving[7:]:
         assert not each.done(), "the last ones stay"
         await cancelled(each)
@@ -167,10 +167,10 @@ async def test_a_revoked_key_ends_its_connections(house: StreamHouse) -> None:
         assert [update["event"] for update in await other.updates(1)] == ["accepted"], "other keys of the account are as they were"
 
 
-# What is told
+# What is sent
 
 
-async def test_the_life_of_an_order_is_told_as_it_happens_and_nothing_of_another_account(house: StreamHouse) -> None:
+async def test_the_life_of_an_order_is_sent_as_it_happens_and_nothing_of_another_account(house: StreamHouse) -> None:
     async with house.listening() as client, house.listening("bob") as bob:
         await house.live("a")
         await house.submit("b", "bob")
@@ -182,11 +182,11 @@ async def test_the_life_of_an_order_is_told_as_it_happens_and_nothing_of_another
         await client.hears_nothing()
 
 
-async def test_all_listeners_of_an_account_hear_the_same_which_is_made_once(house: StreamHouse) -> None:
+async def test_all_listeners_of_an_account_get_the_same_updates_which_are_made_once(house: StreamHouse) -> None:
     async with house.listening() as one, house.listening() as two:
         await house.live("a")
         assert await one.updates(5) == await two.updates(5)
-    assert house.source.told == 5
+    assert house.source.made == 5
 
 
 async def test_without_a_listener_nothing_is_read_or_made(house: StreamHouse) -> None:
@@ -199,12 +199,12 @@ async def test_without_a_listener_nothing_is_read_or_made(house: StreamHouse) ->
         assert await client.listen(UPDATES) == [UPDATES]
         await house.submit("d")
         assert [update["order"]["client_order_id"] for update in await client.updates(1)] == ["d"], "what came meanwhile was not asked for"
-    await until(lambda: house.source.stats()["accounts"] == 0)
+    await until(lambda: not house.source.accounts)
     await house.live("e")
-    assert house.source.told == 2
+    assert house.source.made == 2
 
 
-async def test_an_order_of_before_is_told_as_it_is_by_then(house: StreamHouse) -> None:
+async def test_an_order_of_before_is_shown_as_it_is_by_then(house: StreamHouse) -> None:
     await house.submit("a")
     await house.route("a")
     await house.fill("a", "4", "F1")
@@ -270,4 +270,4 @@ async def test_when_an_update_cannot_be_made_all_listeners_end_and_may_come_back
         house.fails = True
         await house.submit("a")
         assert (await ended(client))[0] == 1011
-    assert house.source.stats()["accounts"] == 0
+    assert not house.source.accounts

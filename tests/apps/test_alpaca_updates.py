@@ -50,7 +50,7 @@ class Commits:
 
 
 class Stream:
-    """One order and what its account is told. A line that begins with `~` says that, for the commit of the line before."""
+    """One order and what its account is sent. A line that begins with `~` is that, for the commit of the line before."""
 
     def __init__(self, held: str = "0") -> None:
         holdings = Holdings({(given.ACCOUNT, given.SYMBOL): Decimal(held)} if held != "0" else {})
@@ -58,14 +58,14 @@ class Stream:
         self.past = Commits()
         self.fold = UpdateFold({given.ACCOUNT: FoldedAccount(holdings, 0)}, self.past, shown)
         self.seq = 0
-        self.told: list[dict[str, Any]] = []
+        self.sent: list[dict[str, Any]] = []
         self.all: list[dict[str, Any]] = []
 
     async def play(self, text: str) -> "Stream":
         for number, line in enumerate(text.strip().splitlines(), 1):
             line = line.strip()
             if line.startswith("~"):
-                found = ", ".join(" ".join(words(update)) for update in self.told) or "nothing"
+                found = ", ".join(" ".join(words(update)) for update in self.sent) or "nothing"
                 assert found == line[1:].strip(), f"line {number}: {line}"
             else:
                 await self.land(table.command(line, self.scene.order, self.scene.report_seq + 1))
@@ -81,8 +81,8 @@ class Stream:
         payload = ORDER_COMMITS.encode(0, self.seq, events)
         found = await self.fold.updates(JournalEntry(Head(self.seq, self.seq), payload))
         assert all(account == given.ACCOUNT for account, _ in found)
-        self.told = [json.loads(frame)["data"] for _, frame in found]
-        self.all += self.told
+        self.sent = [json.loads(frame)["data"] for _, frame in found]
+        self.all += self.sent
 
 
 def words(update: Mapping[str, Any]) -> list[str]:
@@ -217,7 +217,7 @@ SCENES: Final = {
 
 
 @pytest.mark.parametrize("text", SCENES.values(), ids=SCENES.keys())
-async def test_each_event_is_told_in_its_words_with_the_order_as_of_it(text: str) -> None:
+async def test_each_event_has_its_updates_with_the_order_as_of_it(text: str) -> None:
     await Stream().play(text)
 
 
@@ -225,7 +225,7 @@ async def test_a_stop_that_no_venue_has_yet_works_from_now_on_and_is_new_once() 
     stream = Stream()
     asked = given.terms("10", None, order_type="stop")
     await stream.land(given.submit(structs.replace(asked, stop_price=Decimal(55))))
-    assert [words(update) for update in stream.told] == [["accepted", "new"], ["new", "new"]]
+    assert [words(update) for update in stream.sent] == [["accepted", "new"], ["new", "new"]]
     await stream.play("""
         trigger PAPER_A @55
         ~ nothing
@@ -256,7 +256,7 @@ async def test_a_replace_closes_the_old_id_and_opens_the_next_which_is_new_once(
     assert (begun["replaces"], begun["qty"], begun["limit_price"]) == (old, "12", "51")
 
 
-async def test_a_replace_that_no_venue_was_asked_for_is_told_like_one_that_was() -> None:
+async def test_a_replace_that_no_venue_was_asked_for_has_the_updates_of_one_that_was() -> None:
     stream = await Stream().play("""
         submit buy 10 @50
         replace 8
@@ -265,7 +265,7 @@ async def test_a_replace_that_no_venue_was_asked_for_is_told_like_one_that_was()
         ~ pending_new pending_new
         ack V1
         ~ nothing""")
-    assert [update["order"]["id"] for update in stream.told or stream.all[-1:]] == [shown_id(given.ORDER_ID, 1)]
+    assert [update["order"]["id"] for update in stream.sent or stream.all[-1:]] == [shown_id(given.ORDER_ID, 1)]
 
 
 async def test_a_replace_that_is_refused_leaves_the_old_id() -> None:
@@ -281,20 +281,20 @@ async def test_a_replace_that_is_refused_leaves_the_old_id() -> None:
     assert {update["order"]["id"] for update in stream.all} == {shown_id(given.ORDER_ID)}
 
 
-async def test_several_events_of_one_commit_are_told_one_by_one() -> None:
+async def test_several_events_of_one_commit_are_sent_one_by_one() -> None:
     stream = await Stream().play("submit buy 10 @50\nroute PAPER_A")
     await stream.land(
         given.report("accepted", venue_order_id="V1", report_seq=1),
         given.fill("F1", "4", "50", report_seq=2),
         given.fill("F2", "6", "50", report_seq=3),
     )
-    assert [" ".join(words(update)) for update in stream.told] == [
+    assert [" ".join(words(update)) for update in stream.sent] == [
         "new new",
         "partial_fill partially_filled filled=4 4@50 held=4",
         "fill filled filled=10 6@50 held=10",
     ]
-    assert {update["seq"] for update in stream.told} == {stream.seq}
-    assert [update.get("more") for update in stream.told] == [True, True, None], "one may continue from the sequence of the last"
+    assert {update["seq"] for update in stream.sent} == {stream.seq}
+    assert [update.get("more") for update in stream.sent] == [True, True, None], "one may continue from the sequence of the last"
 
 
 async def test_an_order_that_is_submitted_among_others_is_accepted_once() -> None:
@@ -302,7 +302,7 @@ async def test_an_order_that_is_submitted_among_others_is_accepted_once() -> Non
     own = stream.scene.do(given.submit(given.terms()))
     other = [structs.replace(event, order_id="f" * 32) for event in own]
     await stream.commit([each for pair in zip(own, other, strict=True) for each in pair])
-    assert [(update["event"], update["order"]["id"]) for update in stream.told] == [
+    assert [(update["event"], update["order"]["id"]) for update in stream.sent] == [
         ("accepted", shown_id(given.ORDER_ID)),
         ("accepted", shown_id("f" * 32)),
     ]
@@ -329,11 +329,11 @@ async def test_every_update_has_an_id_of_its_own_and_a_fill_that_of_its_trade() 
 
 async def test_what_was_held_before_counts() -> None:
     stream = await Stream(held="-2.5").play("submit buy 10 @50\nroute PAPER_A\nfill F1 4 @50")
-    assert [update.get("position_qty") for update in stream.told] == [None, "1.5"]
+    assert [update.get("position_qty") for update in stream.sent] == [None, "1.5"]
 
 
-async def test_events_of_no_order_and_reports_that_fit_none_are_told_to_nobody() -> None:
+async def test_events_of_no_order_and_reports_that_fit_none_make_no_update() -> None:
     stream = Stream()
     unknown = e.ReportQuarantined(order_id="x", at=1, status=State.NEW, reason="unknown_order", venue="PAPER_A", report="{}")
     await stream.commit([e.ShardHeld(at=1, unit="unit"), unknown])
-    assert stream.told == []
+    assert stream.sent == []

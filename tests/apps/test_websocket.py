@@ -27,7 +27,7 @@ FLOOD = "x" * 1_000_000
 
 
 class Echo:
-    """A websocket handler: it repeats what it is told, floods on `flood`, and ends on `end`."""
+    """A websocket handler: it repeats each message, floods on `flood`, and ends on `end`."""
 
     def __init__(self) -> None:
         self.opened = 0

@@ -1,1 +1,1 @@
-"""Clients that nobody here wrote, as they are, against a running stack: `make clients-test` installs them and runs these tests."""
+"""Clients of others, as they are, against a running stack: `make clients-test` installs them and runs these tests."""

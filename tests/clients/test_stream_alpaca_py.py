@@ -37,7 +37,7 @@ class Heard:
 
 @contextmanager
 def streaming(facade: Facade, *, raw: bool = False, path: str = "/stream") -> Iterator[Heard]:
-    """A stream that runs in a thread of its own and hears its account. It is known to listen when it was told of a first order."""
+    """A stream that runs in a thread of its own and listens to its account: it yields after the updates of a first order."""
     heard = Heard()
     stream = TradingStream(facade.key_id, facade.secret, raw_data=raw, url_override=facade.base.replace("http", "ws") + path)
     stream.subscribe_trade_updates(heard.handler)
@@ -78,9 +78,9 @@ def test_a_replace_is_told_with_both_ids_and_every_order_fits_alpacas_own_descri
         until(lambda: heard.events().count("new") == 2)
         client.cancel_order_by_id(new.id)
         until(lambda: "canceled" in heard.events())
-    told = [(update["data"]["event"], update["data"]["order"]["id"]) for update in heard.updates]
+    sent = [(update["data"]["event"], update["data"]["order"]["id"]) for update in heard.updates]
     names = ["accepted", "pending_new", "new", "pending_replace", "replaced"]
-    assert told == [*((name, str(old.id)) for name in names), *((name, str(new.id)) for name in ("new", "pending_cancel", "canceled"))]
+    assert sent == [*((name, str(old.id)) for name in names), *((name, str(new.id)) for name in ("new", "pending_cancel", "canceled"))]
     for update in heard.updates:
         Oracle._fits(ORDER, update["data"]["order"], update["data"]["event"])
     replaced = heard.updates[4]["data"]["order"]

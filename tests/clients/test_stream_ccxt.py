@@ -13,12 +13,12 @@ pro = pytest.importorskip("ccxt.pro", reason="make clients-test installs ccxt")
 
 SETTLES_S = 60.0
 LISTENS_S = 1.0
-"""The client says when it has asked to listen, not when it was answered."""
+"""The client shows when it has asked to listen, not when it was answered."""
 
 
 @asynccontextmanager
 async def watching(facade: Facade) -> AsyncIterator[tuple[Any, list[Any], list[Any]]]:
-    """A client, and the orders and trades that it is told of."""
+    """A client, and the orders and trades that it is sent."""
     stream = facade.base.replace("http", "ws") + "/stream"
     client = pro.alpaca({"apiKey": facade.key_id, "secret": facade.secret})
     client.urls["api"] = {"trader": facade.base, "market": facade.base, "broker": facade.base, "ws": {"trading": stream, "crypto": stream}}

@@ -45,20 +45,20 @@ def order(account: str, name: str) -> dict[str, object]:
     return {"account": account, "client_order_id": name, "symbol": "BTCUSDT", "side": "buy", "quantity": 0.01, "type": "market"}
 
 
-def test_an_order_is_told_until_it_is_filled_and_a_revoked_key_hears_nothing_more(running: LiveStack) -> None:
+def test_an_order_is_followed_until_it_is_filled_and_a_revoked_key_gets_nothing_more(running: LiveStack) -> None:
     shown = key(running, "streamed")
     with opened(running, shown) as client, running.client() as oms:
         submitted = oms.post("/orders", json=order("streamed", "s-1")).json()
-        told = [update(client)]
-        while told[-1]["event"] != "fill":
-            told.append(update(client))
-        events = [each["event"] for each in told]
+        sent = [update(client)]
+        while sent[-1]["event"] != "fill":
+            sent.append(update(client))
+        events = [each["event"] for each in sent]
         assert events[:2] == ["accepted", "pending_new"]
         assert events.count("new") == 1
-        assert told[0]["seq"] == submitted["seq"]
-        assert {each["order"]["id"].replace("-", "") for each in told} == {submitted["order_id"]}
-        held = oms.get("/positions/streamed", params={"min_seq": told[-1]["seq"]}).json()["BTCUSDT"]
-        assert float(told[-1]["position_qty"]) == held["quantity"]
+        assert sent[0]["seq"] == submitted["seq"]
+        assert {each["order"]["id"].replace("-", "") for each in sent} == {submitted["order_id"]}
+        held = oms.get("/positions/streamed", params={"min_seq": sent[-1]["seq"]}).json()["BTCUSDT"]
+        assert float(sent[-1]["position_qty"]) == held["quantity"]
         assert running.trade("key", "revoke", shown[0]).returncode == 0
         with pytest.raises(ConnectionClosed) as end:
             client.recv(HANGS_S)

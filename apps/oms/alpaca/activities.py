@@ -7,19 +7,19 @@ from typing import Any, Final, NamedTuple, Self
 
 from apps.http.alpaca_words import malformed_field
 from apps.http.problem import Refusal
-from apps.journal.shard_host import ShardHost
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.ids import account_id, dashed, execution_id, shown_id, undashed
 from apps.oms.alpaca.moments import SECOND_NS, shown_moment
+from apps.oms.alpaca.order_lookup import OrderLookup
 from apps.oms.alpaca.recent_fills import FoundFill, RecentFills
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, count_in, list_in, moment_in, reply, word_in
-from apps.oms.submit import unavailable
 from domain.order.generations import Standing
 from domain.order.order import Order, Trade
 from domain.ports import FillPlace, Fills, Unavailable
 from domain.values import ZERO, from_rfc3339, plain
 
 FILL: Final = "FILL"
+CATEGORIES: Final = ("trade_activity", "non_trade_activity")
 PAGE_MAX: Final = 100
 CHUNK: Final = 200
 """Rows of the table that are read at a time."""
@@ -56,8 +56,8 @@ class _Window(NamedTuple):
 class AlpacaActivities:
     """The handlers of `/v2/account/activities`."""
 
-    def __init__(self, host: ShardHost, fills: Fills, recent: RecentFills, assets: AssetBook) -> None:
-        self._host = host
+    def __init__(self, lookup: OrderLookup, fills: Fills, recent: RecentFills, assets: AssetBook) -> None:
+        self._lookup = lookup
         self._fills = fills
         self._recent = recent
         self._assets = assets
@@ -65,7 +65,8 @@ class AlpacaActivities:
     async def page(self, request: AlpacaRequest) -> AlpacaReply:
         """List the trades of the account; other kinds of activities there are none."""
         kinds = [request.rest] if request.rest else list_in(request.query, "activity_types")
-        if kinds and FILL not in (kind.upper() for kind in kinds):
+        category = word_in(request.query, "category", CATEGORIES, CATEGORIES[0])
+        if category != CATEGORIES[0] or (kinds and FILL not in (kind.upper() for kind in kinds)):
             return reply([])
         size = count_in(request.query, "page_size", PAGE_MAX, PAGE_MAX)
         oldest_first = word_in(request.query, "direction", ("asc", "desc"), "desc") == "asc"
@@ -89,7 +90,7 @@ class AlpacaActivities:
         """Yield the trades that still count, newest first, at most `most` of them. Refusal 503."""
         count = 0
         async for fill in self._found(account, window):
-            order = self._order(fill.order_id)
+            order = self._lookup.find(fill.order_id)
             trade = None if order is None else order.trade(fill.place.venue, fill.place.exec_id)
             if order is None or trade is None or trade.busted:
                 continue
@@ -127,12 +128,6 @@ class AlpacaActivities:
         except Unavailable as trouble:
             raise Refusal(503, "fills_unavailable", str(trouble)) from trouble
         return [_found(row) for row in rows]
-
-    def _order(self, order_id: str) -> Order | None:
-        try:
-            return self._host.find(order_id)
-        except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
 
     def _view(self, order: Order, trade: Trade, fill: FoundFill) -> dict[str, Any]:
         cum = filled_until(order.trades, trade)

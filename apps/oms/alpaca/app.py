@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.http.alpaca_words import RETRY_AFTER, UNAVAILABLE, AlpacaRefusal, in_alpaca_words, not_served
 from apps.http.caller import caller_of
-from apps.http.messages import Disconnected, read_body, send_json
+from apps.http.messages import Disconnected, raw_headers, read_body, send_json
 from apps.http.problem import Refusal
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, read_parameters
 
@@ -35,8 +35,7 @@ class AlpacaApp:
         try:
             answer = await self._answer(scope, receive)
         except AlpacaRefusal as refusal:
-            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in refusal.headers.items()]
-            await send_json(send, refusal.status, refusal.body(), headers)
+            await send_json(send, refusal.status, refusal.body(), raw_headers(refusal.headers))
         except Disconnected:
             return
         else:

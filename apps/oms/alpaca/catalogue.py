@@ -46,6 +46,10 @@ class AlpacaAsset(msgspec.Struct, frozen=True):
     def shortable(self) -> bool:
         return self.instrument is not None and self.instrument.shortable
 
+    @property
+    def negative_prices(self) -> bool:
+        return self.instrument is not None and self.instrument.negative_prices
+
     def shortage(self, *, buys: bool) -> str:
         """Return what an order lacks that its account cannot pay: the currency of a buy, the thing itself of a sale."""
         return self.quote if buys else self.base

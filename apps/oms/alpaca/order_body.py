@@ -110,8 +110,7 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         raise AlpacaRefusal(422, UNPROCESSABLE, "extended_hours is for limit orders only", reason="extended_hours_not_allowed")
     client_order_id = named_by(parsed.client_order_id, key)
     quantity, notional = _amount(parsed, asset, kind)
-    negative = asset.instrument is not None and asset.instrument.negative_prices
-    price = number_in(parsed.limit_price, "limit_price", asset.tick, negative=negative)
+    price = number_in(parsed.limit_price, "limit_price", asset.tick, negative=asset.negative_prices)
     exits = None
     if order_class in CLASSES:
         _refuse_with_class(parsed, order_class, kind, tif)
@@ -126,7 +125,7 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         order_type=_TYPES[kind],
         quantity=quantity,
         price=price,
-        stop_price=number_in(parsed.stop_price, "stop_price", asset.tick, negative=negative),
+        stop_price=number_in(parsed.stop_price, "stop_price", asset.tick, negative=asset.negative_prices),
         time_in_force=_TIFS[tif],
         reduce_only=reduce_only,
     )
@@ -201,11 +200,10 @@ def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: s
         raise malformed_field("trail", "is not supported with this type of order")
     if word_in_body(parsed.time_in_force, "time_in_force", KNOWN_TIFS, default=time_in_force) != time_in_force:
         raise malformed_field("time_in_force", f"cannot be changed from {time_in_force}")
-    negative = asset.instrument is not None and asset.instrument.negative_prices
     wanted = NewTerms(
         number_in(parsed.qty, "qty", asset.lot),
-        number_in(parsed.limit_price, "limit_price", asset.tick, negative=negative),
-        number_in(parsed.stop_price, "stop_price", asset.tick, negative=negative),
+        number_in(parsed.limit_price, "limit_price", asset.tick, negative=asset.negative_prices),
+        number_in(parsed.stop_price, "stop_price", asset.tick, negative=asset.negative_prices),
         named_by(parsed.client_order_id, key),
     )
     if wanted.numbers == (None, None, None):

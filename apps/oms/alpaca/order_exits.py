@@ -70,8 +70,7 @@ def _prices(name: str, raw: RawNumber, decoder: Any, asset: AlpacaAsset) -> tupl
         body = read_body_of(decoder, bytes(raw), frozenset(fields))  # type: ignore[arg-type]
     except AlpacaRefusal as refusal:
         raise malformed_field(name, refusal.message) from None
-    negative = asset.instrument is not None and asset.instrument.negative_prices
-    found = tuple(number_in(getattr(body, field), f"{name}.{field}", asset.tick, negative=negative) for field in fields)
+    found = tuple(number_in(getattr(body, field), f"{name}.{field}", asset.tick, negative=asset.negative_prices) for field in fields)
     if found[0] is None:
         raise malformed_field(f"{name}.{fields[0]}", "is required")
     return found

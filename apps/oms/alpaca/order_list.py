@@ -17,6 +17,7 @@ from domain.values import Side
 
 LIST_DEFAULT: Final = 50
 LIST_MAX: Final = 500
+ANY_CLASS: Final = "all"
 CHUNK: Final = 500
 """Orders read from the store at a time while a list is filtered."""
 SPAN_NS: Final = GENERATIONS_MAX * MICROSECOND_NS
@@ -25,13 +26,15 @@ LAST_NS: Final = 2**63 - 1
 
 
 class _Picks(NamedTuple):
-    """What a client asked for: `status` open, closed or all, symbols (none: all), a side, and the exclusive bounds of submission.
+    """What a client asked for: `status` open, closed or all, symbols, classes, a side, and the exclusive bounds of submission.
 
-    `nested`: legs are shown with their parent, and not by themselves.
+    No symbol or no class: all. `nested`: legs are shown with their parent, and not by themselves.
     """
 
+    assets: AssetBook
     status: str
     symbols: frozenset[str]
+    classes: frozenset[str]
     side: Side | None
     after: int
     until: int
@@ -40,7 +43,7 @@ class _Picks(NamedTuple):
     @property
     def picky(self) -> bool:
         """Return whether the store cannot select all of it."""
-        return len(self.symbols) > 1 or self.side is not None or self.nested
+        return len(self.symbols) > 1 or bool(self.classes) or self.side is not None or self.nested
 
     def of(self, orders: Iterable[Order]) -> list[Named]:
         """Return the generations of these orders that were asked for."""
@@ -50,6 +53,8 @@ class _Picks(NamedTuple):
 
     def _takes(self, order: Order) -> bool:
         fits = (not self.symbols or order.symbol in self.symbols) and self.side in (None, order.side)
+        if self.classes and self.assets.of(order.symbol).asset_class not in self.classes:
+            return False
         return fits and not (self.nested and is_leg(order))
 
     def _shows(self, order: Order, number: int) -> bool:
@@ -106,9 +111,12 @@ class OrderList:
             after = max(after, submitted_at(*await self._lookup.by_id(named, request)))
         if named := query.get("before_order_id"):
             until = min(until, submitted_at(*await self._lookup.by_id(named, request)))
+        classes = frozenset(text.lower() for text in list_in(query, "asset_class"))
         return _Picks(
+            assets=self._assets,
             status=word_in(query, "status", ("open", "closed", "all"), "open"),
             symbols=frozenset(asset.symbol if (asset := self._assets.find(text)) else text for text in list_in(query, "symbols")),
+            classes=frozenset() if ANY_CLASS in classes else classes,
             side=None if side == "all" else Side(side),
             after=after,
             until=until,

@@ -57,7 +57,7 @@ class OrderLookup:
         if order is not None:
             return Named(order, 0)
         for order_id, number in generations_named(found):
-            order = self._own(self._find(order_id), request) if number else None
+            order = self._own(self.find(order_id), request) if number else None
             if order is not None and order.standing_of(number) is not None:
                 return Named(order, number)
         raise order_not_found(text)
@@ -112,7 +112,7 @@ class OrderLookup:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     async def _exact(self, order_id: str, request: AlpacaRequest) -> Order | None:
-        """Return the caller's order with this id, in a time that does not tell whether another account has it."""
+        """Return the caller's order with this id, in a time that does not show whether another account has it."""
         try:
             return self._own(await self._reads.find(order_id, request.caller), request)
         except Refusal as refusal:
@@ -120,7 +120,8 @@ class OrderLookup:
                 return None
             raise
 
-    def _find(self, order_id: str) -> Order | None:
+    def find(self, order_id: str) -> Order | None:
+        """Return an order of any account, open or closed. Refusal 503."""
         try:
             return self._host.find(order_id)
         except Unavailable as trouble:

@@ -1,4 +1,4 @@
-"""What risk knows of an account, asked over HTTP with the caller's own key: risk's portfolio and the limits that hold for it."""
+"""The state of an account at risk, read over HTTP with the caller's own key: risk's portfolio and the limits that hold for it."""
 
 import asyncio
 import ssl
@@ -89,7 +89,7 @@ class RiskReader:
         """Return the caller's own credentials, if risk can verify them too. AlpacaRefusal 403."""
         shown = credentials_in(request.headers)
         if not shown or not good_from_here(self._keys, request.caller.key_id, self._risk.base_url.host):
-            detail = "risk must know the same key: it needs a secret, and no limit to networks"
+            detail = "risk must be able to verify the same key: it needs a secret, and no limit to networks"
             raise AlpacaRefusal(403, FORBIDDEN, detail)
         return shown
 

@@ -1,4 +1,4 @@
-"""Why an order was refused, in Alpaca's words: the numbers and texts by which clients tell a lack of money from a mistake."""
+"""Why an order was refused, in Alpaca's words: the numbers and texts by which clients distinguish a lack of money from a mistake."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -41,10 +41,11 @@ def too_small(least: str) -> AlpacaRefusal:
     return AlpacaRefusal(403, FORBIDDEN, f"cost basis must be >= minimal amount of order {least}", reason=NOTIONAL_TOO_SMALL, limit=least)
 
 
-def no_quantity(requested: str, available: str) -> AlpacaRefusal:
+def no_quantity(requested: str, available: str, **extra: Any) -> AlpacaRefusal:
     """Return the refusal of an order that would close more than is held and free."""
     message = f"insufficient qty available for order (requested: {requested}, available: {available})"
-    return AlpacaRefusal(403, FORBIDDEN, message, reason=REDUCE_ONLY, found=requested, limit=available)
+    numbers: dict[str, Any] = {"reason": REDUCE_ONLY, "found": requested, "limit": available}
+    return AlpacaRefusal(403, FORBIDDEN, message, **(numbers | extra))
 
 
 def refused_order(order: Order, asset: AlpacaAsset, seq: int, kills: Iterable[str]) -> AlpacaRefusal:
@@ -74,9 +75,8 @@ def refused_for(
         lack = asset.shortage(buys=side is Side.BUY)
         return AlpacaRefusal(403, FORBIDDEN, f"insufficient balance for {lack} (requested: {found}, available: {limit})", **extra)
     if reason == REDUCE_ONLY:
-        message = f"insufficient qty available for order (requested: {found}, available: {limit})"
-        return AlpacaRefusal(403, FORBIDDEN, message, **extra)
-    numbers = f": found {found}, limit {limit}" + (f" {unit}" if unit else "") if unit is not None else ""
+        return no_quantity(found, limit, **extra)
+    numbers = "" if unit is None else f": found {found}, limit {limit} {unit}".rstrip()
     return AlpacaRefusal(422, UNPROCESSABLE, reason.replace("_", " ") + numbers, **extra)
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client.core import Metric
 from starlette.types import Receive, Scope, Send
@@ -75,12 +75,14 @@ class AlpacaStream:
         self._of_key[caller.key_id] += 1
         return caller
 
-    def stats(self) -> dict[str, Any]:
-        return {"open": len(self._open), "opened": self.opened, "ended": dict(self.ends), **self._source.stats()}
+    @property
+    def open(self) -> int:
+        """Return how many connections are open."""
+        return len(self._open)
 
     def series(self) -> Iterator[Metric]:
-        yield metrics.gauge("oms_alpaca_streams_open", "Open connections of the Alpaca stream", len(self._open))
+        yield metrics.gauge("oms_alpaca_streams_open", "Open connections of the Alpaca stream", self.open)
         yield metrics.counter("oms_alpaca_streams_opened", "Connections of the Alpaca stream opened", self.opened)
         ended = {str(code): count for code, count in self.ends.items()}
         yield metrics.counter("oms_alpaca_streams_ended", "Connections ended, by close code; 0: the client closed it", ended, "code")
-        yield metrics.counter("oms_alpaca_updates", "Updates made for accounts with listeners", self._source.told)
+        yield metrics.counter("oms_alpaca_updates", "Updates made for accounts with listeners", self._source.made)

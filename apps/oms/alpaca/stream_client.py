@@ -19,7 +19,7 @@ from domain.ports import Unavailable
 AUTHENTICATE_S: Final = 10.0
 """How long a connection may take to show its key."""
 LOOK_EVERY_S: Final = 0.25
-"""How often it is looked at whether the key may still read."""
+"""How often the key is checked again: it may be revoked or expire."""
 SEND_S: Final = 10.0
 """How long a client that reads earlier updates may take for one: others wait for its place."""
 
@@ -40,7 +40,7 @@ Admit = Callable[[Secret], Caller]
 
 
 class StreamEnd(Exception):
-    """The end of a connection, with its code and the reason that the client is told. `refused`: its key was not accepted."""
+    """The end of a connection, with its code and the reason that the client is sent. `refused`: its key was not accepted."""
 
     def __init__(self, code: int, reason: str, *, refused: bool = False) -> None:
         super().__init__(reason)
@@ -58,7 +58,7 @@ class StreamClient:
         self._admit = admit
         self._receive = receive
         self._send = send
-        self._telling: asyncio.Task[None] | None = None
+        self._sending: asyncio.Task[None] | None = None
         self._listener: UpdateListener | None = None
         self._ended: asyncio.Future[StreamEnd] = asyncio.get_running_loop().create_future()
         self.caller: Caller | None = None
@@ -67,16 +67,16 @@ class StreamClient:
         """Serve until the client has gone or the connection ends. Return how it ended; None if the client closed it."""
         await self._receive()
         await self._send({"type": "websocket.accept"})
-        hearing = asyncio.ensure_future(self._hear())
+        reading = asyncio.ensure_future(self._read())
         watching = asyncio.ensure_future(self._watch())
-        parts: tuple[asyncio.Future[Any], ...] = (hearing, watching, self._ended)
+        parts: tuple[asyncio.Future[Any], ...] = (reading, watching, self._ended)
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (hearing, watching):
+            for task in (reading, watching):
                 await cancelled(task)
             await self._stop()
-        end = self._ended.result() if self._ended.done() else _result(hearing) or _result(watching)
+        end = self._ended.result() if self._ended.done() else _result(reading) or _result(watching)
         if end is not None:
             with contextlib.suppress(OSError):  # the client has gone meanwhile
                 if end.refused:
@@ -86,15 +86,15 @@ class StreamClient:
 
     @property
     def ending(self) -> bool:
-        """Return whether the connection was told to end, and has not yet gone."""
+        """Return whether the connection is to end, and has not yet gone."""
         return self._ended.done()
 
     def end(self, end: StreamEnd) -> None:
         if not self.ending:
             self._ended.set_result(end)
 
-    async def _hear(self) -> StreamEnd | None:
-        """Do what the client says. Return None when it has gone."""
+    async def _read(self) -> StreamEnd | None:
+        """Follow the messages of the client. Return None when it has gone."""
         try:
             while (message := await self._receive())["type"] == "websocket.receive":
                 said = understood(message.get("text") or message.get("bytes") or b"")
@@ -119,7 +119,7 @@ class StreamClient:
         await self._send_text(authorization(granted=True))
 
     async def _listen(self, said: Listen) -> None:
-        """Listen to these streams only. What becomes durable from the answer on is told after it."""
+        """Listen to these streams only. What becomes durable from the answer on is sent after it."""
         if self.caller is None:
             raise StreamEnd(POLICY, "unauthorized", refused=True)
         await self._stop()
@@ -134,26 +134,26 @@ class StreamClient:
         if said.since_seq is None:
             await self._source.attach(listener)
         await self._send_text(now_listening(said.streams))
-        self._telling = asyncio.ensure_future(self._tell(listener, said.since_seq))
+        self._sending = asyncio.ensure_future(self._send_updates(listener, said.since_seq))
 
     async def _stop(self) -> None:
-        if self._telling is not None:
-            await cancelled(self._telling)
+        if self._sending is not None:
+            await cancelled(self._sending)
         if self._listener is not None:
             self._source.detach(self._listener)
-        self._telling = self._listener = None
+        self._sending = self._listener = None
 
-    async def _tell(self, listener: UpdateListener, since: int | None) -> None:
+    async def _send_updates(self, listener: UpdateListener, since: int | None) -> None:
         """Send updates until cancelled, or until the client cannot have them all."""
         try:
             if since is not None:
-                await self._tell_earlier(listener, since)
+                await self._send_earlier(listener, since)
             while True:
                 await self._send_text(await listener.next())
         except NoSuchSequence as error:
             self.end(StreamEnd(POLICY, str(error)))
         except (Unavailable, TimeoutError) as trouble:
-            log.warning("a stream ends before earlier updates are told", reason=str(trouble) or "its client takes nothing")
+            log.warning("a stream ends before all earlier updates are sent", reason=str(trouble) or "its client takes nothing")
             self.end(StreamEnd(TRY_LATER, "the journal does not answer" if isinstance(trouble, Unavailable) else TOO_SLOW))
         except OSError:
             return  # the client has gone
@@ -161,7 +161,7 @@ class StreamClient:
             log.exception(NOT_MADE)
             self.end(StreamEnd(INTERNAL, NOT_MADE))
 
-    async def _tell_earlier(self, listener: UpdateListener, since: int) -> None:
+    async def _send_earlier(self, listener: UpdateListener, since: int) -> None:
         async with contextlib.aclosing(self._source.earlier(listener, since)) as frames:
             async for frame in frames:
                 async with asyncio.timeout(SEND_S):

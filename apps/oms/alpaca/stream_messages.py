@@ -1,4 +1,4 @@
-"""What a client of the stream may say, and the answers that are no updates."""
+"""The messages of a client of the stream, and the answers that are no updates."""
 
 from typing import Final
 
@@ -33,7 +33,7 @@ class Authenticate(msgspec.Struct, frozen=True):
 
 
 class Listen(msgspec.Struct, frozen=True):
-    """The streams to hear from now on; with `since_seq`, what came after this sequence first."""
+    """The streams that are sent from now on; with `since_seq`, what came after this sequence first."""
 
     streams: tuple[str, ...]
     since_seq: int | None

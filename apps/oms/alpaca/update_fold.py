@@ -7,7 +7,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.oms.alpaca.ids import dashed
 from apps.oms.alpaca.order_classes import class_of
 from apps.oms.alpaca.update_frames import Shown, TradeUpdate, encoded, trade_update
-from apps.oms.alpaca.updates import Updates, stage, told, told_before
+from apps.oms.alpaca.updates import Updates, stage, updates_after, updates_before
 from domain.order import events as e
 from domain.order.group import ListSubmitted
 from domain.order.holdings import Holdings
@@ -77,7 +77,7 @@ class UpdateFold:
         return _encoded(found)
 
     def _name_classes(self, events: Sequence[e.OrderEvent], found: Sequence[Made]) -> None:
-        """Give the entries of new lists their class: a list is recorded behind its orders, so their first updates do not know it."""
+        """Give the entries of new lists their class: a list is recorded behind its orders, so their first updates lack it."""
         for event in events:
             if type(event) is ListSubmitted and (lead := self._orders.get(event.order_id)) is not None:
                 for _, update in found:
@@ -115,9 +115,9 @@ class UpdateFold:
     def _apply(self, event: e.OrderEvent, following: e.OrderEvent | None, place: tuple[int, int]) -> Iterator[Made]:
         order, before = self._orders.get(event.order_id), None
         if order is not None:
-            yield from self._frames(told_before(event, order), event, place)
+            yield from self._frames(updates_before(event, order), event, place)
             before = stage(order)
-        yield from self._frames(told(event, before, self._evolved(order, event, place), following), event, place)
+        yield from self._frames(updates_after(event, before, self._evolved(order, event, place), following), event, place)
 
     def _evolved(self, order: Order | None, event: e.OrderEvent, place: tuple[int, int]) -> Order:
         order = self._orders[event.order_id] = evolve(order, event)

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from apps.oms.alpaca.ids import dashed, execution_id
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.orders import ACCEPTED, NEW, PENDING_NEW, AlpacaOrder
-from apps.oms.alpaca.updates import NEW_EVENT, ToldUpdate
+from apps.oms.alpaca.updates import NEW_EVENT, NamedUpdate
 from domain.order import events as e
 from domain.order.order import Order
 from domain.values import derived_id, plain
@@ -46,20 +46,20 @@ class _Message(msgspec.Struct, gc=False):
     data: TradeUpdate
 
 
-def trade_update(told: ToldUpdate, event: e.OrderEvent, order: Order, place: tuple[int, int], held: Decimal, shown: Shown) -> TradeUpdate:
+def trade_update(made: NamedUpdate, event: e.OrderEvent, order: Order, place: tuple[int, int], held: Decimal, shown: Shown) -> TradeUpdate:
     """Return one update. `place`: the sequence of the commit, and the place of the event in it. `held`: what is held after the event."""
     seq, number = place
-    seen = shown(order, told.generation)
-    if told.event == NEW_EVENT and isinstance(event, e.OrderFilled) and seen.status in (ACCEPTED, PENDING_NEW):
+    seen = shown(order, made.generation)
+    if made.event == NEW_EVENT and isinstance(event, e.OrderFilled) and seen.status in (ACCEPTED, PENDING_NEW):
         seen.status = NEW  # its venue has it, as the trade shows
     update = TradeUpdate(
-        event=told.event,
-        execution_id=dashed(derived_id("update", order.order_id, str(seq), str(number), told.event)),
+        event=made.event,
+        execution_id=dashed(derived_id("update", order.order_id, str(seq), str(number), made.event)),
         seq=seq,
         timestamp=shown_moment(event.at),
         order=seen,
     )
-    if (trade := told.trade) is not None:
+    if (trade := made.trade) is not None:
         update.price, update.qty, update.position_qty = plain(trade.price), plain(trade.quantity), plain(held)
         if isinstance(trade, e.OrderFilled):
             update.execution_id = execution_id(trade.venue, trade.exec_id)

@@ -6,7 +6,7 @@ Without a listener nothing is read. Updates are encoded once for all listeners o
 import asyncio
 import contextlib
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -82,21 +82,23 @@ class UpdateSource:
         self._journal = journal
         self._shown = shown
         self._past = OrderPast(host, journal)
-        self._accounts: dict[str, _Listened] = {}
-        self._fold = UpdateFold(self._accounts, self._past, shown)
+        self.accounts: dict[str, _Listened] = {}
+        """Accounts with listeners."""
+        self._fold = UpdateFold(self.accounts, self._past, shown)
         self._at = Head()
-        """The last commit that was told."""
+        """The last commit whose updates were sent."""
         self._begun = 0
-        """The sequence of the commit that is being told, or was told last."""
+        """The sequence of the commit whose updates are being made, or were made last."""
         self._wanted = asyncio.Event()
         self._unwanted = asyncio.Event()
         self._readers = asyncio.Semaphore(READERS_MAX)
         self._reading: Counter[str] = Counter()
         """How many read earlier updates, or wait for a place, by account."""
-        self.told = 0
+        self.made = 0
+        """Updates made."""
 
     async def run(self) -> None:
-        """Tell updates while there are listeners, until cancelled. Corrupt."""
+        """Make updates while there are listeners, until cancelled. Corrupt."""
         while True:
             await self._wanted.wait()
             following, unwanted = asyncio.ensure_future(self._follow()), asyncio.ensure_future(self._unwanted.wait())
@@ -117,34 +119,34 @@ class UpdateSource:
         async with contextlib.aclosing(self._journal.follow(self._at)) as batches:
             async for batch in batches:
                 for entry in batch:
-                    await self._tell(entry)
+                    await self._pass_on(entry)
 
-    async def _tell(self, entry: JournalEntry) -> None:
+    async def _pass_on(self, entry: JournalEntry) -> None:
         self._begun = entry.head.seq
         frames = await self._fold.updates(entry)
         self._at = entry.head
         for account, frame in frames:
-            if (listened := self._accounts.get(account)) is not None:
+            if (listened := self.accounts.get(account)) is not None:
                 for listener in listened.listeners:
                     if entry.head.seq > listener.since:
                         listener.put(frame)
-        self.told += len(frames)
+        self.made += len(frames)
 
     async def attach(self, listener: UpdateListener) -> None:
         """Give a listener everything that becomes durable from now on. Waits while the shard recovers."""
-        while not self._attached(listener):  # noqa: ASYNC110 - the host and the follower say nothing when they are there
+        while not self._attached(listener):  # noqa: ASYNC110 - the host and the follower do not signal it
             await asyncio.sleep(READY_EVERY_S)
 
     def _attached(self, listener: UpdateListener) -> bool:
-        """Attach now, if the host has noted every commit that was told. What it has noted is where the listener begins."""
+        """Attach now, if the host has noted every commit whose updates were made. What it has noted is where the listener begins."""
         head = self._host.head
-        if not self._host.ready or (self._accounts and head.seq < self._begun):
+        if not self._host.ready or (self.accounts and head.seq < self._begun):
             return False
-        if not self._accounts:
+        if not self.accounts:
             self._at, self._begun = head, head.seq
-        listened = self._accounts.get(listener.account)
+        listened = self.accounts.get(listener.account)
         if listened is None:
-            listened = self._accounts[listener.account] = _Listened(self._held(listener.account), head.seq)
+            listened = self.accounts[listener.account] = _Listened(self._held(listener.account), head.seq)
             self._fold.forget()
         listened.listeners.add(listener)
         listener.since = head.seq
@@ -154,20 +156,20 @@ class UpdateSource:
 
     def detach(self, listener: UpdateListener) -> None:
         """Forget a listener. After the last one nothing is read any more."""
-        listened = self._accounts.get(listener.account)
+        listened = self.accounts.get(listener.account)
         if listened is None or listener not in listened.listeners:
             return
         listened.listeners.discard(listener)
         if not listened.listeners:
-            del self._accounts[listener.account]
+            del self.accounts[listener.account]
             self._fold.forget()
-        if not self._accounts:
+        if not self.accounts:
             self._wanted.clear()
             self._unwanted.set()
 
     def _lose_all(self) -> None:
         """End all listeners: an update could not be made, and what comes after it must not look as if nothing were missing."""
-        for listener in [each for listened in self._accounts.values() for each in listened.listeners]:
+        for listener in [each for listened in self.accounts.values() for each in listened.listeners]:
             self.detach(listener)
             listener.on_lost()
 
@@ -176,7 +178,7 @@ class UpdateSource:
         return Holdings(self._host.book.recorded_of(account))
 
     async def earlier(self, listener: UpdateListener, since: int) -> AsyncGenerator[str]:
-        """Yield the updates behind `since`, and attach the listener on the way, so that nothing is missing in between or told twice.
+        """Yield the updates behind `since`, and attach the listener on the way, so that nothing is missing in between or sent twice.
 
         NoSuchSequence, Unavailable.
         """
@@ -204,7 +206,7 @@ class UpdateSource:
     @contextlib.asynccontextmanager
     async def _place_of(self, account: str) -> AsyncIterator[None]:
         """Wait until the account may have one more reader."""
-        while self._reading[account] >= READERS_OF_AN_ACCOUNT_MAX:  # noqa: ASYNC110 - a reader says nothing when it ends
+        while self._reading[account] >= READERS_OF_AN_ACCOUNT_MAX:  # noqa: ASYNC110 - a reader does not signal its end
             await asyncio.sleep(READY_EVERY_S)
         self._reading[account] += 1
         try:
@@ -241,6 +243,3 @@ class UpdateSource:
                 for event in ORDER_COMMITS.read(entry).events:
                     if isinstance(event, e.OrderFilled | e.TradeBusted) and event.account == account:
                         held.take_back(event)
-
-    def stats(self) -> Mapping[str, int]:
-        return {"accounts": len(self._accounts), "told": self.told}

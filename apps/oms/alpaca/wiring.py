@@ -1,6 +1,6 @@
 """Wiring of the facade: its handlers by route."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from apps.http import tls
@@ -26,10 +26,8 @@ from apps.oms.replace import ReplaceHandler
 from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
 from apps.runtime.chassis import Chassis
-from config.catalogue import VenueSettings
 from config.settings import OmsSettings
 from domain.access.keys import KeyRing
-from domain.instruments import Instrument
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
 from domain.ports import Clock, Fills
@@ -55,26 +53,15 @@ class FacadeParts(NamedTuple):
 
 
 def mounts(
-    chassis: Chassis[OmsSettings],
-    instruments: Mapping[str, Instrument],
-    venues: Mapping[str, VenueSettings],
-    parts: FacadeParts,
-    quote_age_max_s: float,
+    chassis: Chassis[OmsSettings], assets: AssetBook, calendars: Sequence[Calendar], parts: FacadeParts, quote_age_max_s: float
 ) -> dict[str, AlpacaApp]:
-    """Build the facade, by the beginning of its paths; nothing if it is not enabled."""
+    """Build the facade, by the beginning of its paths; nothing if it is not enabled. `calendars` are those of the venues."""
     if chassis.alpaca is None:
         return {}
     risk = RiskReader.at(str(chassis.settings.peers.risk_url), chassis.keys, tls.context_to_peers(chassis.settings))
     chassis.exits.push_async_callback(risk.close)
-    calendars = [venue.rules.calendar for venue in venues.values()]
-    routes = facade_routes(asset_book(instruments, venues), calendars, chassis.keys, risk, parts, int(quote_age_max_s * 1e9))
+    routes = facade_routes(assets, calendars, chassis.keys, risk, parts, int(quote_age_max_s * 1e9))
     return {chassis.alpaca.base: AlpacaApp(chassis.alpaca.base, routes)}
-
-
-def asset_book(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSettings]) -> AssetBook:
-    """Return the instruments as the facade names them, with the trading hours of their venues."""
-    hours = {symbol: [venue.rules.calendar for venue in venues.values() if symbol in venue.symbols] for symbol in instruments}
-    return AssetBook(instruments.values(), hours)
 
 
 def facade_routes(
@@ -101,7 +88,7 @@ def facade_routes(
     data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
     positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
     accounts = AlpacaAccounts(risk, keys, parts.controls)
-    activities = AlpacaActivities(parts.host, parts.fills, parts.recent, assets)
+    activities = AlpacaActivities(lookup, parts.fills, parts.recent, assets)
     return {
         ("POST", "/v2/orders"): orders.submit,
         ("GET", "/v2/orders"): listed.page,
