@@ -238,11 +238,11 @@ class ShardHost:
         if known is not None:
             then(IdTaken(known))
             return
-        lead, made = self._lists.submit(legs, record)
+        made = self._lists.submit(legs, record)
 
         def landed(outcome: Outcome) -> None:
             self._all_landed(made, outcome)
-            then(outcome if isinstance(outcome, Unavailable) else Landed(lead, (), outcome))
+            then(outcome if isinstance(outcome, Unavailable) else Landed(made[-1].order, (), outcome))
 
         self._add(commits, (), made, landed)
 

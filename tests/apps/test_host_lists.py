@@ -186,3 +186,14 @@ async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatc
         before = orders_state(d.host.book.members("L").values())
     async with desk(d.log) as d:
         assert orders_state(d.host.book.members("L").values()) == before
+
+
+async def test_a_list_of_which_one_order_cannot_be_decided_leaves_nothing_in_memory() -> None:
+    legs, record = bracket()
+    undecided = c.SubmitOrder(order_id=STOP, terms=legs[2].terms, decision=None)  # type: ignore[arg-type]  # an error of the caller
+    async with desk() as d:
+        with pytest.raises(AttributeError):
+            d.host.submit_list([*legs[:2], undecided], record, lambda outcome: None)
+        assert (d.host.orders.by_id, d.host.orders.groups, len(d.log.commits)) == ({}, {}, 0)
+        await placed(d)
+        assert d.host.book.members("L").keys() == {ENTRY, TAKE, STOP}
