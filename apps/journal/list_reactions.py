@@ -83,6 +83,14 @@ class ListReactions:
             log.exception("the rules of a list failed", group_id=lead.group_id)
         return found
 
+    def follow_reduced(self, order: Order, facts: Events) -> Sequence[Landed]:
+        """Return what follows from a cut of this order that is applied already. Of a list that cannot be read, nothing does."""
+        try:
+            return self.follow(self.members(order), facts)
+        except Unavailable as trouble:
+            log.warning("a list cannot be read", list_id=order.group_id, reason=str(trouble))
+            return ()
+
     def submit(self, legs: Sequence[SubmitOrder], record: RecordList) -> Sequence[Landed]:
         """Return the orders of a new list and then its lead, decided and applied. The first order leads.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from adapters.memory import MemoryOrderStore
 from apps.journal.commit_feed import CommitFeed
 from apps.journal.event_time import EventClock
 from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
-from apps.journal.list_reactions import UNRULED, ListReactions, waiting_for
+from apps.journal.list_reactions import UNRULED, ListReactions, result_of, waiting_for
 from apps.journal.list_reactions import Landed as Landed
 from apps.journal.order_repository import TRADES, OrderRepository
 from apps.journal.repetition import RepetitionFilter
@@ -275,8 +276,9 @@ class ShardHost:
             facts = self._repeats.facts(decide(order, command, self.stamps.now(order.updated_at), self._negative_prices))
             if facts:
                 self.book.apply(order, facts)
-                found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))
-        return found
+                found.append(result_of(order, facts))
+        followed = [self._lists.follow_reduced(cut.order, cut.events) for cut in found if cut.order is not None and cut.order.group_id]
+        return [*found, *chain.from_iterable(followed)]
 
     @staticmethod
     def _add(commits: GroupCommit[e.OrderEvent], facts: Events, reactions: Sequence[Landed], done: Done) -> int:
