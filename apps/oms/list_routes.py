@@ -16,7 +16,7 @@ from apps.oms.list_body import ListBody, ListReader, first_denial
 from apps.oms.list_view import list_view, result_view
 from apps.oms.lists import ListHandler, Members
 from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
-from apps.oms.reads import OrderReads
+from apps.oms.reads import ForeignIds, OrderReads
 from apps.oms.routes import readable
 from apps.oms.submit import unavailable
 from apps.oms.submit_body import TermsReader
@@ -70,18 +70,29 @@ class ListReads:
         self._reads = reads
         self._journal = journal
         self._owner_of = owner_of
+        self._foreign = ForeignIds()
 
     async def find(self, list_id: str, caller: Caller) -> tuple[Order, Members]:
-        """Return the lead and all orders of a list that the caller may read. Refusal 404, 503."""
+        """Return the lead and all orders of a list that the caller may read. Refusal 404, 503.
+
+        A foreign list is refused in the same time as one that does not exist, as a foreign order is: see OrderReads.find.
+        """
         await self._reads.proven()
+        members = self._members(f"{list_id}?" if self._foreign.has(caller, list_id) else list_id)
+        lead = next((order for order in members.values() if order.group is not None), None)
+        if lead is not None and caller.sees(lead.account):
+            return lead, members
+        if lead is not None:
+            self._foreign.add(caller, list_id)
+            if list_id in self._host.orders.groups:
+                self._members(f"{list_id}?")  # an absent list is looked for in the store
+        raise Refusal(404, "list_not_found", f"unknown list {list_id[:64]!r}")
+
+    def _members(self, list_id: str) -> Members:
         try:
-            members = self._host.book.members(list_id)
+            return self._host.book.members(list_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        lead = next((order for order in members.values() if order.group is not None), None)
-        if lead is None or not caller.sees(lead.account):
-            raise Refusal(404, "list_not_found", f"unknown list {list_id[:64]!r}")
-        return lead, members
 
     async def own(self, list_id: str, caller: Caller) -> Order:
         """Return the lead of a list that the caller may change. Refusal 403, 404, 503."""
