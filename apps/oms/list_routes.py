@@ -1,5 +1,6 @@
 """`/order-lists`: orders that belong together. Submit, read, cancel."""
 
+import asyncio
 import secrets
 from typing import Annotated, Any, Final
 
@@ -113,12 +114,13 @@ class ListReads:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     async def page(self, account: str | None, status: ListStatus | None, limit: int, cursor: str | None, caller: Caller) -> View:
-        """Return a page of lists, newest first. With a status, the page may be short although more follow: go on with `next`."""
+        """Return a page of lists, newest first. With a status, the page may be short although more follow: `next` continues it."""
         shown: list[View] = []
         for _ in range(PAGES_MAX):
             found = await self._reads.page(OrderFilter(account=account, leads=True), limit - len(shown), cursor)
             cursor = found["next"]
             for order in found["orders"]:
+                await asyncio.sleep(0)  # each list may be read from the store, on this thread: submits come in between
                 lead, members = await self.find(order["group_id"], caller)
                 assert lead.group is not None, "a lead has a group"
                 if status is None or status_of(lead.group, members) is status:

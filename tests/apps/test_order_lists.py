@@ -211,6 +211,24 @@ async def test_a_foreign_list_costs_as_many_reads_as_one_that_does_not_exist(mon
                 assert len(reads) == before + 1
 
 
+async def test_other_tasks_run_between_the_lists_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with living() as (house, client):
+        for number in range(3):
+            await post(client, {**OCO, "client_list_id": f"o-{number}"})
+        turns: list[int] = []
+        seen: list[int] = []
+        members = house.host.book.members
+
+        def read(list_id: str) -> dict[str, Order]:
+            seen.append(len(turns))
+            asyncio.get_running_loop().call_soon(turns.append, 1)
+            return members(list_id)
+
+        monkeypatch.setattr(house.host.book, "members", read)
+        assert len((await client.get("/order-lists")).json()["lists"]) == 3
+        assert seen == [0, 1, 2]
+
+
 async def test_an_account_has_a_bounded_number_of_open_lists() -> None:
     async with living() as (_, client):
         for number in range(3):
