@@ -75,7 +75,7 @@ class ShardHost:
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
 
-        `rules`: what the rules of lists need to know.
+        `rules`: what the rules of lists depend on.
 
         `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
         """

@@ -147,7 +147,7 @@ async def test_a_list_with_the_id_of_an_order_is_not_recorded() -> None:
 
 
 async def test_an_exit_whose_successor_cannot_be_submitted_has_none() -> None:
-    """The id of the order in its place is taken, or the store cannot tell: the trade is recorded, and the list says what is missing."""
+    """The id of the order in its place is taken, or the store cannot be read: the trade is recorded, and the list is flagged."""
     name = derived_id("again", "L", "3")
     other = order_id_of(given.ACCOUNT, name)
     async with desk() as d:
