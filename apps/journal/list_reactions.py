@@ -13,6 +13,7 @@ from apps.journal.repetition import RepetitionFilter
 from domain.groups.contingency import Rules, follow, waits_for
 from domain.order.commands import ExtendList, OrderCommand, RecordList, SubmitOrder, TriggerOrder
 from domain.order.decider import Events, decide
+from domain.order.index import lead_of
 from domain.order.order import Order, evolve
 from domain.ports import Unavailable
 from domain.values import ZERO
@@ -73,7 +74,7 @@ class ListReactions:
 
         Never raises: the events have happened, and memory has what was applied so far. The list is looked at again later.
         """
-        lead = next((order for order in members.values() if order.group is not None), None)
+        lead = lead_of(members)
         if lead is None:
             return ()
         found: list[Landed] = []
@@ -132,5 +133,5 @@ class ListReactions:
 
 def waiting_for(members: Members, stop: Order, command: TriggerOrder) -> TriggerOrder:
     """Return the trigger with the orders that the stop must wait for."""
-    lead = next((order for order in members.values() if order.group is not None), None)
+    lead = lead_of(members)
     return command if lead is None else msgspec.structs.replace(command, waits_for=waits_for(lead, members, stop))

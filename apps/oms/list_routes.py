@@ -23,7 +23,7 @@ from apps.oms.submit import unavailable
 from apps.oms.submit_body import TermsReader
 from domain.groups.status import ListStatus, status_of
 from domain.narrative import OwnerOf, no_owner
-from domain.order.index import OrderFilter
+from domain.order.index import OrderFilter, lead_of
 from domain.order.order import Order
 from domain.ports import Clock, Journal, Unavailable
 
@@ -80,7 +80,7 @@ class ListReads:
         """
         await self._reads.proven()
         members = self._members(f"{list_id}?" if self._foreign.has(caller, list_id) else list_id)
-        lead = next((order for order in members.values() if order.group is not None), None)
+        lead = lead_of(members)
         if lead is not None and caller.sees(lead.account):
             return lead, members
         if lead is not None:
