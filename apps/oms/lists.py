@@ -55,10 +55,6 @@ class ListHandler:
         self._owners: dict[str, str] = {}
         """The accounts of the lists in flight."""
 
-    @property
-    def in_flight(self) -> int:
-        return len(self._in_flight)
-
     async def submit(self, asked: ListTerms, legs: Sequence[Terms], denied: tuple[int, Denial] | None, *, by: str) -> ListResult:
         """Submit a list. A known id returns its first result, even if the same orders could no longer trade.
 
