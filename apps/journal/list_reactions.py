@@ -62,6 +62,7 @@ class ListReactions:
         self._repeats = repeats
         self._negative_prices = negative_prices
         self._rules = rules
+        self.failures = 0
 
     def members(self, order: Order) -> Members:
         """Return the orders of this order's list, itself among them. Unavailable."""
@@ -72,7 +73,7 @@ class ListReactions:
     def follow(self, members: Members, facts: Events) -> Sequence[Landed]:
         """Return what follows from these events of a member, decided and applied. `members` are the list's orders.
 
-        Never raises: the events have happened, and memory has what was applied so far. The list is looked at again later.
+        Never raises: the events have happened, and memory has what was applied so far. An open list is looked at again later.
         """
         lead = lead_of(members)
         if lead is None:
@@ -81,6 +82,7 @@ class ListReactions:
         try:
             follow(lead.order_id, members, facts, self._rules, lambda command: self._perform(command, members, found))
         except Exception:  # a bug of the rules may cost neither a fill its place in the journal, nor memory its agreement with it
+            self.failures += 1
             log.exception("the rules of a list failed", group_id=lead.group_id)
         return found
 

@@ -108,6 +108,11 @@ class ShardHost:
         return self.book.find(order_id)
 
     @property
+    def list_failures(self) -> int:
+        """How often the rules of a list failed with an error."""
+        return self._lists.failures
+
+    @property
     def ready(self) -> bool:
         return self._commits is not None and self._commits.trusted
 

@@ -179,7 +179,7 @@ async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatc
         with monkeypatch.context() as broken:
             broken.setattr("apps.journal.list_reactions.follow", failing)
             await d.do(fill("3"))
-        assert last_commit(d.log) == ["OrderFilled", "OrderQueued"]
+        assert (last_commit(d.log), d.host.list_failures) == (["OrderFilled", "OrderQueued"], 1)
         commits = len(d.log.commits)
         assert d.host.look_at("L") > 0, "the rules are applied again"
         await until(lambda: len(d.log.commits) > commits)
