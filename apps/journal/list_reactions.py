@@ -13,7 +13,8 @@ from apps.journal.repetition import RepetitionFilter
 from domain.groups.contingency import Rules, follow, waits_for
 from domain.order.commands import ExtendList, OrderCommand, RecordList, SubmitOrder, TriggerOrder
 from domain.order.decider import Events, decide
-from domain.order.order import Order
+from domain.order.index import lead_of
+from domain.order.order import Order, evolve
 from domain.ports import Unavailable
 from domain.values import ZERO
 
@@ -36,6 +37,11 @@ class Landed(msgspec.Struct, frozen=True):
     notional: Decimal = ZERO
 
 
+def result_of(order: Order, facts: Events) -> Landed:
+    """Return the result of a command that changed the order, as it is now. The sequence follows with the commit."""
+    return Landed(order, facts, 0, order.cum_quantity, order.notional)
+
+
 Members = dict[str, Order]
 
 
@@ -56,6 +62,7 @@ class ListReactions:
         self._repeats = repeats
         self._negative_prices = negative_prices
         self._rules = rules
+        self.failures = 0
 
     def members(self, order: Order) -> Members:
         """Return the orders of this order's list, itself among them. Unavailable."""
@@ -66,26 +73,38 @@ class ListReactions:
     def follow(self, members: Members, facts: Events) -> Sequence[Landed]:
         """Return what follows from these events of a member, decided and applied. `members` are the list's orders.
 
-        Never raises: the events have happened, and memory has what was applied so far. The list is looked at again later.
+        Never raises: the events have happened, and memory has what was applied so far. An open list is looked at again later.
         """
-        lead = next((order for order in members.values() if order.group is not None), None)
+        lead = lead_of(members)
         if lead is None:
             return ()
         found: list[Landed] = []
         try:
             follow(lead.order_id, members, facts, self._rules, lambda command: self._perform(command, members, found))
         except Exception:  # a bug of the rules may cost neither a fill its place in the journal, nor memory its agreement with it
+            self.failures += 1
             log.exception("the rules of a list failed", group_id=lead.group_id)
         return found
 
-    def submit(self, legs: Sequence[SubmitOrder], record: RecordList) -> tuple[Order, Sequence[Landed]]:
-        """Return the lead of a new list, and all of its orders and then the list itself, decided and applied."""
-        members: Members = {}
-        found: list[Landed] = []
-        for leg in legs:
-            self._perform(leg, members, found)
-        self._perform(record, members, found)
-        return members[record.order_id], found
+    def follow_reduced(self, order: Order, facts: Events) -> Sequence[Landed]:
+        """Return what follows from a cut of this order that is applied already. Of a list that cannot be read, nothing does."""
+        try:
+            return self.follow(self.members(order), facts)
+        except Unavailable as trouble:
+            log.warning("a list cannot be read", list_id=order.group_id, reason=str(trouble))
+            return ()
+
+    def submit(self, legs: Sequence[SubmitOrder], record: RecordList) -> Sequence[Landed]:
+        """Return the orders of a new list and then its lead, decided and applied. The first order leads.
+
+        All of it is decided before any of it is applied: after an error, memory has no orders that the journal lacks.
+        """
+        decided = [decide(None, leg, self._stamps.now(0), self._negative_prices) for leg in legs]
+        lead: Order | None = None
+        for event in decided[0]:
+            lead = evolve(lead, event)
+        decided.append(decide(lead, record, self._stamps.now(0), self._negative_prices))
+        return [result_of(self._applied(self._book.orders.by_id.get(facts[0].order_id), facts), facts) for facts in decided]
 
     def _perform(self, command: OrderCommand, members: Members, found: list[Landed]) -> Events:
         order = members.get(command.order_id)
@@ -96,11 +115,14 @@ class ListReactions:
         at = self._stamps.now(order.updated_at if order else 0)
         facts = self._repeats().facts(decide(order, command, at, self._negative_prices))
         if facts:
-            order = self._book.apply(order, facts)
-            assert order is not None, "a fact is of an order"
-            members[order.order_id] = order
-            found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))
+            order = members[command.order_id] = self._applied(order, facts)
+            found.append(result_of(order, facts))
         return facts
+
+    def _applied(self, order: Order | None, facts: Events) -> Order:
+        order = self._book.apply(order, facts)
+        assert order is not None, "a fact is of an order"
+        return order
 
     def _exists(self, order_id: str) -> bool:
         """Return whether there is such an order. If that cannot be read, nothing is submitted now: the list is looked at again later."""
@@ -113,5 +135,5 @@ class ListReactions:
 
 def waiting_for(members: Members, stop: Order, command: TriggerOrder) -> TriggerOrder:
     """Return the trigger with the orders that the stop must wait for."""
-    lead = next((order for order in members.values() if order.group is not None), None)
+    lead = lead_of(members)
     return command if lead is None else msgspec.structs.replace(command, waits_for=waits_for(lead, members, stop))

@@ -1,7 +1,7 @@
 """The orders of a shard: open ones in memory, all of them in the store, and the two together equal to the journal."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from decimal import Decimal
 from functools import partial
@@ -15,7 +15,7 @@ from apps.runtime.failpoint import failpoint
 from domain.execution.owner import NO_OWNER, owner_of
 from domain.order import events as e
 from domain.order.holdings import Holdings, Key
-from domain.order.index import OrderFilter, Orders, note, reported_by
+from domain.order.index import OrderFilter, Orders, lead_of, note, reported_by
 from domain.order.interning import Shared
 from domain.order.lifecycle import State
 from domain.order.order import Order
@@ -83,12 +83,10 @@ class OrderRepository:
     def members(self, group_id: str) -> dict[str, Order]:
         """Return the orders of a list by id, from memory and the store; empty if there is no such list. Unavailable."""
         here = self.orders.groups.get(group_id, {})
-        group = next((order.group for order in here.values() if order.group is not None), None)
-        if group is not None and all(order_id in here for order_id in group.members):
+        if (lead := lead_of(here)) is not None and not _missing(lead, here):
             return dict(here)
         found = {order.order_id: order for order in self._store.members(group_id)} | here
-        group = next((order.group for order in found.values() if order.group is not None), None)
-        if group is not None and (missing := [order_id for order_id in group.members if order_id not in found]):
+        if (lead := lead_of(found)) is not None and (missing := _missing(lead, found)):
             raise Unavailable(f"the order store lacks order {missing[0]} of list {group_id}")
         return found
 
@@ -261,6 +259,11 @@ class OrderRepository:
             unchanged = order.order_id not in self._dirty and order.commit <= ticket
             if order.closed and unchanged and self.orders.by_id.get(order.order_id) is order:
                 self.orders.forget(order)
+
+
+def _missing(lead: Order, found: Mapping[str, Order]) -> list[str]:
+    """Return the members of the lead's list that are not among these orders."""
+    return [order_id for order_id in lead.group.members if order_id not in found] if lead.group is not None else []
 
 
 async def _belongs(stored: StoredOrders, journal: Journal) -> bool:

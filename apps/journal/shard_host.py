@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from adapters.memory import MemoryOrderStore
 from apps.journal.commit_feed import CommitFeed
 from apps.journal.event_time import EventClock
 from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
-from apps.journal.list_reactions import UNRULED, ListReactions, waiting_for
+from apps.journal.list_reactions import UNRULED, ListReactions, result_of, waiting_for
 from apps.journal.list_reactions import Landed as Landed
 from apps.journal.order_repository import TRADES, OrderRepository
 from apps.journal.repetition import RepetitionFilter
@@ -74,7 +75,7 @@ class ShardHost:
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
 
-        `rules`: what the rules of lists need to know.
+        `rules`: what the rules of lists depend on.
 
         `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
         """
@@ -105,6 +106,11 @@ class ShardHost:
     def find(self, order_id: str) -> Order | None:
         """Return any order, open or closed. Unavailable."""
         return self.book.find(order_id)
+
+    @property
+    def list_failures(self) -> int:
+        """How often the rules of a list failed with an error."""
+        return self._lists.failures
 
     @property
     def ready(self) -> bool:
@@ -238,11 +244,11 @@ class ShardHost:
         if known is not None:
             then(IdTaken(known))
             return
-        lead, made = self._lists.submit(legs, record)
+        made = self._lists.submit(legs, record)
 
         def landed(outcome: Outcome) -> None:
             self._all_landed(made, outcome)
-            then(outcome if isinstance(outcome, Unavailable) else Landed(lead, (), outcome))
+            then(outcome if isinstance(outcome, Unavailable) else Landed(made[-1].order, (), outcome))
 
         self._add(commits, (), made, landed)
 
@@ -275,8 +281,9 @@ class ShardHost:
             facts = self._repeats.facts(decide(order, command, self.stamps.now(order.updated_at), self._negative_prices))
             if facts:
                 self.book.apply(order, facts)
-                found.append(Landed(order, facts, 0, order.cum_quantity, order.notional))
-        return found
+                found.append(result_of(order, facts))
+        followed = [self._lists.follow_reduced(cut.order, cut.events) for cut in found if cut.order is not None and cut.order.group_id]
+        return [*found, *chain.from_iterable(followed)]
 
     @staticmethod
     def _add(commits: GroupCommit[e.OrderEvent], facts: Events, reactions: Sequence[Landed], done: Done) -> int:

@@ -1,5 +1,6 @@
 """`/order-lists`: orders that belong together. Submit, read, cancel."""
 
+import asyncio
 import secrets
 from typing import Annotated, Any, Final
 
@@ -16,13 +17,13 @@ from apps.oms.list_body import ListBody, ListReader, first_denial
 from apps.oms.list_view import list_view, result_view
 from apps.oms.lists import ListHandler, Members
 from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
-from apps.oms.reads import OrderReads
+from apps.oms.reads import ForeignIds, OrderReads
 from apps.oms.routes import readable
 from apps.oms.submit import unavailable
 from apps.oms.submit_body import TermsReader
 from domain.groups.status import ListStatus, status_of
 from domain.narrative import OwnerOf, no_owner
-from domain.order.index import OrderFilter
+from domain.order.index import OrderFilter, lead_of
 from domain.order.order import Order
 from domain.ports import Clock, Journal, Unavailable
 
@@ -70,18 +71,29 @@ class ListReads:
         self._reads = reads
         self._journal = journal
         self._owner_of = owner_of
+        self._foreign = ForeignIds()
 
     async def find(self, list_id: str, caller: Caller) -> tuple[Order, Members]:
-        """Return the lead and all orders of a list that the caller may read. Refusal 404, 503."""
+        """Return the lead and all orders of a list that the caller may read. Refusal 404, 503.
+
+        A foreign list is refused in the same time as one that does not exist, as a foreign order is: see OrderReads.find.
+        """
         await self._reads.proven()
+        members = self._members(f"{list_id}?" if self._foreign.has(caller, list_id) else list_id)
+        lead = lead_of(members)
+        if lead is not None and caller.sees(lead.account):
+            return lead, members
+        if lead is not None:
+            self._foreign.add(caller, list_id)
+            if list_id in self._host.orders.groups:
+                self._members(f"{list_id}?")  # an absent list is looked for in the store
+        raise Refusal(404, "list_not_found", f"unknown list {list_id[:64]!r}")
+
+    def _members(self, list_id: str) -> Members:
         try:
-            members = self._host.book.members(list_id)
+            return self._host.book.members(list_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
-        lead = next((order for order in members.values() if order.group is not None), None)
-        if lead is None or not caller.sees(lead.account):
-            raise Refusal(404, "list_not_found", f"unknown list {list_id[:64]!r}")
-        return lead, members
 
     async def own(self, list_id: str, caller: Caller) -> Order:
         """Return the lead of a list that the caller may change. Refusal 403, 404, 503."""
@@ -102,12 +114,13 @@ class ListReads:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     async def page(self, account: str | None, status: ListStatus | None, limit: int, cursor: str | None, caller: Caller) -> View:
-        """Return a page of lists, newest first. With a status, the page may be short although more follow: go on with `next`."""
+        """Return a page of lists, newest first. With a status, the page may be short although more follow: `next` continues it."""
         shown: list[View] = []
         for _ in range(PAGES_MAX):
             found = await self._reads.page(OrderFilter(account=account, leads=True), limit - len(shown), cursor)
             cursor = found["next"]
             for order in found["orders"]:
+                await asyncio.sleep(0)  # each list may be read from the store, on this thread: submits come in between
                 lead, members = await self.find(order["group_id"], caller)
                 assert lead.group is not None, "a lead has a group"
                 if status is None or status_of(lead.group, members) is status:

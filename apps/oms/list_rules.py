@@ -1,4 +1,4 @@
-"""What the rules of lists need to know: the catalogue's steps and sizes, and the controls in force."""
+"""What the rules of lists depend on: the catalogue's steps and sizes, and the controls in force."""
 
 from collections.abc import Mapping
 from decimal import Decimal

@@ -78,10 +78,16 @@ class ListUpkeep:
                 self._again[group_id] = now + pause, min(2 * pause, AGAIN_MAX_S)
 
     def stats(self) -> dict[str, Any]:
-        return {"in_memory": len(self._host.orders.groups), "waiting": len(self._host.orders.waiting), "forced": self.forced}
+        return {
+            "in_memory": len(self._host.orders.groups),
+            "waiting": len(self._host.orders.waiting),
+            "forced": self.forced,
+            "rules_failed": self._host.list_failures,
+        }
 
     def series(self) -> Iterator[Metric]:
         yield gauge("oms_lists_in_memory", "Lists with orders in memory", len(self._host.orders.groups))
         yield gauge("oms_stops_waiting", "Triggered stops that wait for the other exit of their list", len(self._host.orders.waiting))
         yield counter("oms_stops_forced", "Stops that went before the other exit of their list had ended", self.forced)
+        yield counter("oms_list_rules_failed", "Errors in the rules of lists: what should follow did not", self._host.list_failures)
         yield counter("oms_lists_asked_again", "Requests of lists that were repeated after a refusal", self.changed)

@@ -16,6 +16,7 @@ from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
 from domain.order.commands import CancelList, RecordList, RiskReply, SubmitOrder, Terms
 from domain.order.group import LIST_REJECTED, ListTerms, OrderGroup
+from domain.order.index import lead_of
 from domain.order.order import Order
 from domain.order.terms import same_terms
 from domain.ports import Unavailable
@@ -53,10 +54,6 @@ class ListHandler:
         self._in_flight: dict[str, asyncio.Future[None]] = {}
         self._owners: dict[str, str] = {}
         """The accounts of the lists in flight."""
-
-    @property
-    def in_flight(self) -> int:
-        return len(self._in_flight)
 
     async def submit(self, asked: ListTerms, legs: Sequence[Terms], denied: tuple[int, Denial] | None, *, by: str) -> ListResult:
         """Submit a list. A known id returns its first result, even if the same orders could no longer trade.
@@ -166,13 +163,14 @@ class ListHandler:
 
     async def _repeated(self, members: Members, asked: ListTerms, legs: Sequence[Terms]) -> ListResult:
         """Return the first result again, once it is durable."""
-        lead = next(order for order in members.values() if order.group is not None)
+        lead = lead_of(members)
         try:
             await self._host.settled(*members.values())
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=True) from trouble
+        assert lead is not None, "a list has a lead"
         group = lead.group
-        assert group is not None
+        assert group is not None, "a lead has a group"
         first = [members[slot[0]] for slot in group.slots]
         same = (group.kind, group.trigger, group.strict, group.reduce) == (asked.kind, asked.trigger, asked.strict, asked.reduce)
         if not same or len(first) != len(legs) or not all(map(same_terms, first, legs)):

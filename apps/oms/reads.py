@@ -23,6 +23,21 @@ Place = tuple[int, str]
 """The place of an order in lists: its time of creation (ns) and its id."""
 
 
+class ForeignIds:
+    """Foreign orders or lists that an account was refused, at most FOREIGN_MAX. None of them ever changes its account."""
+
+    def __init__(self) -> None:
+        self._refused: dict[tuple[str, str], None] = {}
+
+    def has(self, caller: Caller, id_: str) -> bool:
+        return (caller.account, id_) in self._refused
+
+    def add(self, caller: Caller, id_: str) -> None:
+        self._refused[caller.account, id_] = None
+        if len(self._refused) > FOREIGN_MAX:
+            del self._refused[next(iter(self._refused))]
+
+
 class OrderReads:
     """Reads of single orders, lists and timelines."""
 
@@ -31,8 +46,7 @@ class OrderReads:
         self._host = host
         self._journal = journal
         self._owner_of = owner_of
-        self._foreign: dict[tuple[str, str], None] = {}
-        """Foreign orders that an account was refused. An order never changes its account."""
+        self._foreign = ForeignIds()
 
     async def find(self, order_id: str, caller: Caller) -> Order:
         """Return an order that the caller may read. Refusal 404, 503.
@@ -42,7 +56,7 @@ class OrderReads:
         """
         await self.proven()
         try:
-            order = None if (caller.account, order_id) in self._foreign else self._host.find(order_id)
+            order = None if self._foreign.has(caller, order_id) else self._host.find(order_id)
             if order is not None:
                 if caller.sees(order.account):
                     return order
@@ -55,9 +69,7 @@ class OrderReads:
         """Do what a search for an absent order does: read the store in vain the first time, and remember it for the next."""
         if order_id in self._host.orders.by_id:
             self._host.find(f"{order_id}?")
-        self._foreign[caller.account, order_id] = None
-        if len(self._foreign) > FOREIGN_MAX:
-            del self._foreign[next(iter(self._foreign))]
+        self._foreign.add(caller, order_id)
 
     async def find_own(self, order_id: str, caller: Caller) -> Order:
         """Return an order that the caller may change. Refusal 403 if it may only read it, 404, 503."""

@@ -149,7 +149,7 @@ class TermsReader:
     def sized(self, symbol: str, side: Side, notional: Decimal, price: Decimal | None) -> tuple[Decimal, Candidate | None]:
         """Return what an amount of money is worth now, down to the lot, and the quote that was used: none with a limit price.
 
-        Zero if it cannot be computed, which `denial` explains.
+        Zero if it cannot be determined; `denial` gives the reason.
         """
         instrument = self._instruments.get(symbol)
         quote = self._touching(symbol, side) if price is None else None
@@ -187,7 +187,7 @@ def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
 
 
 def _notional_denial(instrument: Instrument, terms: Terms) -> Denial | None:
-    """Return why the money makes no quantity, or one that is too little. Missing and excess prices are found by `terms_denial`."""
+    """Return why the money makes no quantity, or one that is too little. Missing and excess prices are left to `terms_denial`."""
     is_limit, immediate = terms.order_type is OrderType.LIMIT, terms.time_in_force is TimeInForce.IOC
     if instrument.negative_prices or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
         return Denial("notional_not_allowed", f"{terms.order_type} {terms.time_in_force}")

@@ -22,7 +22,7 @@ WORKING: Final = (State.QUEUED, State.ROUTED, State.PARTIALLY_FILLED)
 
 
 class ObservedList(msgspec.Struct):
-    """One list, as its events tell of it. `places`: the ids of each slot's orders, one behind the other."""
+    """One list, as its events describe it. `places`: the ids of each slot's orders, one behind the other."""
 
     submitted: e.ListSubmitted
     account: str

@@ -34,7 +34,7 @@ Perform = Callable[[c.OrderCommand], Sequence[e.OrderEvent]]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What the rules need to know of the world.
+    """What the rules depend on besides the orders.
 
     `on_lot`: the quantity rounded down to the symbol's lot. `tradable`: whether an order may have this leaves quantity, by the minimum
     notional. `forbids`: whether a control forbids the order to trade now.
@@ -110,7 +110,7 @@ class _Look:
                 yield from self._cancel(order, g.LIST_CANCELLED)
 
     def _flags(self) -> Iterator[c.OrderCommand]:
-        """Flag what a person should know."""
+        """Flag what a person should look at."""
         for event in self._forced:
             yield from self._flag(g.FORCED, event.order_id, "the other exit has not ended in time")
         if leg := overtraded(self._group, self._slots):

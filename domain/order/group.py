@@ -17,7 +17,7 @@ class ListType(StrEnum):
 
 
 class Trigger(StrEnum):
-    """When held legs are released: with each trade of the entry, or only when all of it has traded."""
+    """When held legs are released: with each trade of the entry, or only once it has ended, for what it has traded."""
 
     PARTIAL = "partial"
     FULL = "full"

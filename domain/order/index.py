@@ -1,6 +1,7 @@
 """The orders of a shard, with the indexes that limits need. A pure fold of the journal."""
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -45,6 +46,11 @@ Name = tuple[str, str]
 def names_of(order: Order) -> list[Name]:
     """Return the names that the client gave to replaces of the order."""
     return [(order.account, each.client_order_id) for each in order.generations if each.number and each.client_order_id]
+
+
+def lead_of(members: Mapping[str, Order]) -> Order | None:
+    """Return the order that keeps the state of a list; None if it is not among these orders."""
+    return next((order for order in members.values() if order.leads), None)
 
 
 STATUSES: Final = ("open", "closed", *(str(state) for state in State))

@@ -231,7 +231,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
 class Pool(msgspec.Struct, gc=False):
     """Open orders of one list, account, symbol and side that trade no more together than the largest of them alone.
 
-    While one is `doubtful`, it may have traded and its list cannot know: it then counts beside the others.
+    While one is `doubtful`, it may have traded without a report: it then counts beside the others.
     """
 
     orders: dict[str, Open] = {}

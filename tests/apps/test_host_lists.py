@@ -147,7 +147,7 @@ async def test_a_list_with_the_id_of_an_order_is_not_recorded() -> None:
 
 
 async def test_an_exit_whose_successor_cannot_be_submitted_has_none() -> None:
-    """The id of the order in its place is taken, or the store cannot tell: the trade is recorded, and the list says what is missing."""
+    """The id of the order in its place is taken, or the store cannot be read: the trade is recorded, and the list is flagged."""
     name = derived_id("again", "L", "3")
     other = order_id_of(given.ACCOUNT, name)
     async with desk() as d:
@@ -179,10 +179,21 @@ async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatc
         with monkeypatch.context() as broken:
             broken.setattr("apps.journal.list_reactions.follow", failing)
             await d.do(fill("3"))
-        assert last_commit(d.log) == ["OrderFilled", "OrderQueued"]
+        assert (last_commit(d.log), d.host.list_failures) == (["OrderFilled", "OrderQueued"], 1)
         commits = len(d.log.commits)
         assert d.host.look_at("L") > 0, "the rules are applied again"
         await until(lambda: len(d.log.commits) > commits)
         before = orders_state(d.host.book.members("L").values())
     async with desk(d.log) as d:
         assert orders_state(d.host.book.members("L").values()) == before
+
+
+async def test_a_list_of_which_one_order_cannot_be_decided_leaves_nothing_in_memory() -> None:
+    legs, record = bracket()
+    undecided = c.SubmitOrder(order_id=STOP, terms=legs[2].terms, decision=None)  # type: ignore[arg-type]  # an error of the caller
+    async with desk() as d:
+        with pytest.raises(AttributeError):
+            d.host.submit_list([*legs[:2], undecided], record, lambda outcome: None)
+        assert (d.host.orders.by_id, d.host.orders.groups, len(d.log.commits)) == ({}, {}, 0)
+        await placed(d)
+        assert d.host.book.members("L").keys() == {ENTRY, TAKE, STOP}

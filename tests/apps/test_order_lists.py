@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from adapters.codec import ORDER_COMMITS
-from adapters.memory import MemoryLog
+from adapters.memory import MemoryLog, MemoryOrderStore
 from domain.order import commands as c
 from domain.order.events import Leg
 from domain.order.order import Order
@@ -191,6 +191,42 @@ async def test_lists_are_found_by_account_and_status_and_only_by_their_own_accou
                 refused = await stranger.request(method, f"/order-lists/{first['list_id']}{path}")
                 assert (refused.status_code, refused.json()["code"]) == (404, "list_not_found")
             assert (await stranger.post("/order-lists", json=BRACKET)).json()["code"] == "account_not_yours"
+
+
+async def test_a_foreign_list_costs_as_many_reads_as_one_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with living() as (house, client):
+        made = await post(client, BRACKET)
+        reads: list[str] = []
+        members = MemoryOrderStore.members
+
+        def counted(store: MemoryOrderStore, list_id: str) -> list[Order]:
+            reads.append(list_id)
+            return members(store, list_id)
+
+        monkeypatch.setattr(MemoryOrderStore, "members", counted)
+        async with house.http(msgspec.structs.replace(ERIN, account="bob")) as stranger:
+            for list_id in (made["list_id"], made["list_id"], "0" * 32):
+                before = len(reads)
+                assert (await stranger.get(f"/order-lists/{list_id}")).status_code == 404
+                assert len(reads) == before + 1
+
+
+async def test_other_tasks_run_between_the_lists_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with living() as (house, client):
+        for number in range(3):
+            await post(client, {**OCO, "client_list_id": f"o-{number}"})
+        turns: list[int] = []
+        seen: list[int] = []
+        members = house.host.book.members
+
+        def read(list_id: str) -> dict[str, Order]:
+            seen.append(len(turns))
+            asyncio.get_running_loop().call_soon(turns.append, 1)
+            return members(list_id)
+
+        monkeypatch.setattr(house.host.book, "members", read)
+        assert len((await client.get("/order-lists")).json()["lists"]) == 3
+        assert seen == [0, 1, 2]
 
 
 async def test_an_account_has_a_bounded_number_of_open_lists() -> None:

@@ -17,6 +17,7 @@ from apps.oms import reduce_only as reduce_only_module
 from apps.oms.reduce_only import ReduceOnly
 from domain.order import commands as c
 from domain.order.events import Leg
+from domain.order.group import ListTerms, ListType, Role
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Unavailable
@@ -39,6 +40,26 @@ class Scene:
         terms = given.terms(quantity, side=side)
         terms = msgspec.structs.replace(terms, order_id=order_id, client_order_id=name, account=account, reduce_only=reduce_only)
         return await self.desk.do(given.submit(terms))
+
+    async def basket(self, *names: str) -> None:
+        """A list of reduce-only sells of 5 that no venue has."""
+        legs = [
+            msgspec.structs.replace(
+                given.terms("5", side="sell"),
+                order_id=order_id_of(given.ACCOUNT, name),
+                client_order_id=name,
+                reduce_only=True,
+                group_id="L",
+                role=str(Role.LEG),
+            )
+            for name in names
+        ]
+        asked = ListTerms(list_id="L", account=given.ACCOUNT, client_list_id="l-1", kind=ListType.NONE)
+        ids = tuple(leg.order_id for leg in legs)
+        landed: list[object] = []
+        record = c.RecordList(order_id=ids[0], list=asked, members=ids)
+        self.desk.host.submit_list([given.submit(leg) for leg in legs], record, landed.append)
+        await until(lambda: bool(landed))
 
     async def rests(self, name: str, side: str, quantity: str, *, reduce_only: bool = True) -> None:
         """At a venue, which has acknowledged it."""
@@ -105,6 +126,19 @@ async def test_what_no_venue_has_is_cancelled_or_cut_at_once() -> None:
         await s.loses("5")
         assert s.said() == "exit OrderFilled filled, new OrderCancelled cancelled, old OrderReplaced queued"
         assert (s.order("old").quantity, s.order("new").reason) == (Decimal(5), "reduce_only")
+
+
+async def test_a_basket_whose_last_order_is_cancelled_ends_in_the_same_commit() -> None:
+    async with scene() as s:
+        await s.holds("10")
+        await s.basket("first", "last")
+        await s.loses("10")
+        assert (
+            s.said() == "exit OrderFilled filled, last OrderCancelled cancelled, first OrderCancelled cancelled, first ListEnded cancelled"
+        )
+        group = s.order("first").group
+        assert group is not None
+        assert group.ended == "cancelled"
 
 
 async def test_what_rests_is_replaced_by_what_the_position_has_left() -> None:

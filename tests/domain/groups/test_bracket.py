@@ -338,6 +338,20 @@ def test_less_than_a_lot_or_the_smallest_notional_is_held() -> None:
     )
 
 
+def test_what_is_too_little_to_exit_stays_once_the_entry_has_ended() -> None:
+    check(
+        bracket(),
+        """rest entry
+           fill entry 0.2
+           flags dust
+           cancel entry
+           cancelled entry
+           = entry cancelled 0, take_profit cancelled 0, stop_loss cancelled 0
+           flags unprotected
+           list alert cancelled""",
+    )
+
+
 def test_an_exit_at_a_short_position_follows_a_sell() -> None:
     check(
         bracket(side=Side.SELL),

@@ -110,7 +110,7 @@ PLANTED: dict[str, tuple[Callable[[], Commits], set[str]]] = {
     "G3: a leg is released after the end of its list": (_released_after_the_end, {"list_after_end", "list_level"}),
     "G5: an exit does not follow its entry": (_not_resized, {"list_level"}),
     "the take profit is not cancelled when the stop is reached": (_both_exits, {"list_level"}),
-    "G6: the exits trade too much, and nobody is told": (_unflagged, {"list_double_exit"}),
+    "G6: the exits trade too much, without a flag": (_unflagged, {"list_double_exit"}),
     "G7: the other member is not cancelled": (_other_left, {"list_other"}),
     "G12: one id, two lists": (_twice, {"one_list_an_id"}),
     "a leg is recorded before its list": (_apart, {"list_together"}),

@@ -28,11 +28,11 @@ def test_each_step_of_a_list_is_recorded_once_and_keeps_the_state_of_its_lead() 
     for command, expected in steps:
         assert events_of(scene, command) == expected
         assert scene.orders[lead].status in (State.QUEUED, State.CANCELLED)
-    told = [event for commit in scene.commits for event in commit if event.order_id == lead]
-    assert any(isinstance(event, ListSubmitted) for event in told)
-    assert any(isinstance(event, ListCancelRequested) for event in told)
-    assert any(isinstance(event, ListFlagged) for event in told)
-    assert any(isinstance(event, ListEnded) for event in told)
+    recorded = [event for commit in scene.commits for event in commit if event.order_id == lead]
+    assert any(isinstance(event, ListSubmitted) for event in recorded)
+    assert any(isinstance(event, ListCancelRequested) for event in recorded)
+    assert any(isinstance(event, ListFlagged) for event in recorded)
+    assert any(isinstance(event, ListEnded) for event in recorded)
 
 
 def test_the_order_that_takes_the_place_of_another_is_recorded_with_it() -> None:
