@@ -193,6 +193,7 @@ class VenueFold:
         out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="frames could not be read"))
         for connection in list(self._connections.values()):
             self._closed(connection, out)
+        out.ended = list(self.symbols)  # also those that ended just before the failure, with whose records their end was lost
         return out
 
     def _connection(self, raw: RawFrames, out: Normalised) -> _Connection | None:
@@ -220,8 +221,7 @@ class VenueFold:
         connection.n = last
         if connection.decoder is not None:
             for symbol in connection.symbols:
-                reason = "frames are missing"
-                self._records(connection, connection.decoder.invalidate(symbol, reason, received, last + 1), received, out)
+                self._records(connection, connection.decoder.invalidate(symbol, "frames are missing", received, last + 1), received, out)
                 self._check(connection, symbol, out)
 
     def _frame(self, connection: _Connection, frame: Frame, n: int, out: Normalised) -> None:
@@ -292,6 +292,8 @@ class VenueFold:
                     self._delta(connection, record, received, out)  # type: ignore[arg-type]
         for book in snapshots:
             out.snapshots[book.symbol] = out.snapshots.get(book.symbol, False) or self._moved(book)
+            if book.symbol not in touched:
+                self.last.pop(book.symbol, None)  # an empty book: the quote of the connection before is not its touch
             heard.pop(book.symbol, None)
         out.heard |= heard
         self._confirm(epoch, [symbol for symbol in heard if symbol not in touched], quotes, out)
