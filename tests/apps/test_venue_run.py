@@ -1,14 +1,18 @@
 """One venue in memory: which quotes leave for the core, which symbols count as silent, and what gateway is asked for."""
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
+import pytest
 
+from adapters import bus
 from apps.normalizer.frame_quality import FrameQuality
 from apps.normalizer.market_watch import MarketWatch
 from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import RecordsOut
 from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
+from apps.runtime.chassis import cancelled
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
 from domain.market.conflation import DepthPace, TickPace
@@ -19,6 +23,7 @@ from domain.market.quotes import Quote
 from domain.market.records import FactKind, Flag
 from domain.market.venues.feed import Decoder, Frame, FrameKind, Opening, RawFrames
 from domain.market.venues.kinds import decoder
+from tests.apps.normalizer_house import SOON_S, until
 from tests.apps.test_normalizer_parts import Places
 from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
 from tests.domain.market.test_normalization import BEGIN
@@ -152,6 +157,27 @@ def test_markets_that_cross_across_venues_are_two_facts_and_both_keep_quoting() 
     watch.compare(2 * S)
     watch.compare(3 * S)
     assert beta.facts.newest(None, "BTCUSDT", 0, 1)[0].fact is FactKind.UNCROSSED_VENUES
+
+
+async def test_marks_end_in_time_while_gateway_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:  # open but mute
+    scene, asked = Scene(), asyncio.Event()
+    watch = MarketWatch(cast(Any, None), cast(Any, None), cast(Any, None), 1.0)
+    watch.readers = cast(Any, {VENUE: Reader(scene)})
+    scene.take(*BEGIN)
+    scene.take("update btc 10 102 1 103 1")
+    scene.ticks()
+
+    async def hanging(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bus, "request", hanging)
+    looking = asyncio.create_task(watch.look())
+    await asyncio.wait_for(asked.wait(), SOON_S)
+    scene.clock.move(3)
+    await until(lambda: scene.sent)
+    assert scene.ticks() == [("ETH", 10, ENDED)]
+    await cancelled(looking)
 
 
 def test_frames_of_the_past_send_no_quotes_and_end_marks() -> None:
