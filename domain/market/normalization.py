@@ -268,12 +268,10 @@ class VenueFold:
         touched: set[str] = set()
         for record in records:
             kind = type(record)
-            if kind is Fact:
-                out.facts.append(record)  # type: ignore[arg-type]
-                self._concerned(connection, record, out)  # type: ignore[arg-type]
-                continue
-            if kind is Wish:
-                if epoch == self.epoch:
+            if kind is Fact or kind is Wish:
+                if kind is Fact:
+                    out.facts.append(record)  # type: ignore[arg-type]
+                elif epoch == self.epoch:
                     out.wishes.append(record)  # type: ignore[arg-type]
                 self._concerned(connection, record, out)  # type: ignore[arg-type]
                 continue
@@ -331,6 +329,8 @@ class VenueFold:
         out.facts.append(Fact(fact=kind, venue=self.venue, at=at, symbol=symbol, detail=detail[:DETAIL_MAX], epoch=epoch, n=n))
 
     def _concerned(self, connection: _Connection, of: Fact | Wish, out: Normalised) -> None:
+        if isinstance(of, Fact) and of.fact is FactKind.BACKFILLED:
+            self._collar.end_past(of.symbol)
         for symbol in (of.symbol,) if of.symbol else [each for each, epoch in self.owners.items() if epoch == connection.epoch]:
             self._check(connection, symbol, out)
 
