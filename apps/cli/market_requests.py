@@ -86,7 +86,7 @@ def _market(data_dir: Path | None, port_offset: int | None) -> Addresses:
 def _backfill_of(api: Oms, venue: str) -> dict[str, Any]:
     shown = api.get("/venues").object().get(venue, {}).get("backfill")
     if not isinstance(shown, dict):
-        raise Trouble("The gateway has started again, and knows nothing of the backfill.", "Ask again.")
+        raise Trouble("The gateway has started again, which ended the backfill.", "Ask again.")
     return shown
 
 

@@ -188,7 +188,7 @@ class VenueFeed:
         return "accepted"
 
     def listed(self, name: str, listed: ListedSymbol | None) -> None:
-        """Take what the venue's list says. A symbol that it does not have is not asked for until it is back; the others go on."""
+        """Take what the venue's list says. A symbol that it does not have is not asked for until it is back; the others stay."""
         known = self.instruments
         ours = {each: symbol for symbol, each in (*known.gone.items(), *self.listing.symbols.items())}.get(name)
         if ours is None:
