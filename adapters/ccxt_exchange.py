@@ -6,6 +6,7 @@ ccxt is optional and takes 120 MB: it is loaded only where a venue of the kind c
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -16,7 +17,9 @@ from domain.ports import Unavailable
 
 POLL_S: Final = 1.0
 """Between two rounds over all symbols. ccxt spaces the requests of a round by the limits of the exchange."""
-LIMITED_PAUSE_S: Final = 30.0
+LIMITED_PAUSE_S: Final = 20.0
+"""After a limit. With the time of the next request it is shorter than `liveness.mute_after_sec` (30) of gateway, which would end the
+connection as mute and read all markets again."""
 REQUEST_TIMEOUT_MS: Final = 10_000
 REASON_MAX: Final = 200
 
@@ -43,13 +46,13 @@ async def dial(name: str, rest_url: str | None) -> "CcxtSocket":
     exchange = getattr(ccxt, name)({"enableRateLimit": True, "timeout": REQUEST_TIMEOUT_MS})
     if rest_url is not None:
         exchange.urls["api"] = _moved(exchange.urls["api"], rest_url)
-    try:
-        await exchange.load_markets()
-    except BaseException as error:
-        await exchange.close()
-        if isinstance(error, ccxt.BaseError):
+    async with AsyncExitStack() as unless_read:
+        unless_read.push_async_callback(exchange.close)
+        try:
+            await exchange.load_markets()
+        except ccxt.BaseError as error:
             raise Unavailable(_words(error)) from error
-        raise
+        unless_read.pop_all()
     return CcxtSocket(ccxt, exchange)
 
 
@@ -100,7 +103,9 @@ class CcxtSocket:
             return None
         except ccxt.BaseError as error:
             return _words(error)
-        depth = self._depths.get(symbol, 0)
+        depth = self._depths.get(symbol)
+        if depth is None:
+            return None  # it is not asked for any more
         sides = {side: [level[:2] for level in book[side][:depth]] for side in ("bids", "asks")}
         take(json.dumps({"symbol": symbol, "at": book["timestamp"], **sides}))
         return None
@@ -110,7 +115,7 @@ def _error(symbol: str, error: Exception) -> str:
     return json.dumps({"symbol": symbol, "error": type(error).__name__, "message": str(error)[:REASON_MAX]})
 
 
-def _words(error: BaseException) -> str:
+def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:REASON_MAX]
 
 

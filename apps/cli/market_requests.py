@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,7 +19,7 @@ from apps.cli.options import DataDir, PortOffset, identifier
 from apps.cli.trouble import Refused, Trouble, Unreachable, WrongUsage
 from apps.stack.servers import MARKET_NATS
 from domain.ports import Unavailable
-from domain.values import from_rfc3339
+from domain.values import from_rfc3339, rfc3339
 
 GATEWAY: Final = "gateway"
 START_MARKET: Final = "Start one with a market: trade up --market config"
@@ -68,7 +69,7 @@ def backfill(
     addresses = _market(data_dir, port_offset)
     with Oms(addresses, GATEWAY) as api:
         _asked(addresses, venue, do="backfill", symbol=symbol, **span)
-        while (shown := _backfill_of(api, venue))["state"] == RUNNING:
+        while (shown := _backfill_of(api, venue, symbol, span))["state"] == RUNNING:
             time.sleep(POLL_S)
     found = f"{shown['trades']} trades, pages: {shown['pages']}"
     if shown["state"] != DONE:
@@ -83,10 +84,14 @@ def _market(data_dir: Path | None, port_offset: int | None) -> Addresses:
     return addresses
 
 
-def _backfill_of(api: Oms, venue: str) -> dict[str, Any]:
+def _backfill_of(api: Oms, venue: str, symbol: str, span: Mapping[str, int]) -> dict[str, Any]:
+    """Return the state of this backfill. The gateway shows a venue's last one, which may be of missed trades that it fetches by itself."""
     shown = api.get("/venues").object().get(venue, {}).get("backfill")
     if not isinstance(shown, dict):
-        raise Trouble("The gateway has started again, and knows nothing of the backfill.", "Ask again.")
+        raise Trouble("The gateway has started again, which ended the backfill.", "Ask again.")
+    asked = {"symbol": symbol, **{name: rfc3339(at) for name, at in span.items()}}
+    if not asked.items() <= shown.items():
+        raise Trouble("The backfill has ended, and the gateway shows another one already.", "See its fact: GET /facts of normalizer.")
     return shown
 
 

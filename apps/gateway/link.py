@@ -125,6 +125,11 @@ class Link:
     def age_ns(self) -> int:
         return self._clock.monotonic_ns() - self._opened_at
 
+    @property
+    def is_ended(self) -> bool:
+        """Return whether the connection is being closed, or is closed: it fulfils no request any more."""
+        return self._end.done()
+
     def end(self, reason: str) -> None:
         """Close the connection for this reason."""
         if not self._end.done():
@@ -150,6 +155,7 @@ class Link:
             await asyncio.wait([*parts, self._end], return_when=asyncio.FIRST_COMPLETED)
             reason = self._end.result() if self._end.done() else next(part for part in parts if part.done()).result()
         finally:
+            self.end(reason)
             for handle in (*self._resyncs.values(), *([self._ends] if self._ends else [])):
                 handle.cancel()
             for task in (*parts, *self._fetches.values()):

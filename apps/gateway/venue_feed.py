@@ -188,7 +188,7 @@ class VenueFeed:
         return "accepted"
 
     def listed(self, name: str, listed: ListedSymbol | None) -> None:
-        """Take what the venue's list says. A symbol that it does not have is not asked for until it is back; the others go on."""
+        """Take what the venue's list says. A symbol that it does not have is not asked for until it is back; the others stay."""
         known = self.instruments
         ours = {each: symbol for symbol, each in (*known.gone.items(), *self.listing.symbols.items())}.get(name)
         if ours is None:
@@ -242,8 +242,11 @@ class VenueFeed:
                 self._check(name, every_ns)
             await asyncio.sleep(min(every_ns, CHECK_DISTANCE_NS) / SECOND_NS)
 
-    async def _fetch_missed(self) -> None:
-        """Fetch the trades between the connection before and this one, symbol by symbol, in what a backfill may have."""
+    async def _fetch_missed(self, link: Link) -> None:
+        """Fetch the trades between the connection before and this one, symbol by symbol, in what a backfill may have.
+
+        If this one ends meanwhile, the next one fetches all of them.
+        """
         if not self._missed_since or not self.offers_backfill:
             return
         end = self._clock.now_ns() + MISSED_OVERLAP_NS
@@ -251,10 +254,13 @@ class VenueFeed:
         begin = max(self._missed_since - MISSED_OVERLAP_NS, end - SPAN_MAX)
         for symbol in list(self.listing.symbols):
             await self._backfilled()
+            if link.is_ended:
+                return
             if symbol in self.listing.symbols:
                 self.start_backfill(symbol, PastSpan(begin, end))
         await self._backfilled()
-        self._missed_since = 0
+        if not link.is_ended:
+            self._missed_since = 0
 
     async def _backfilled(self) -> None:
         """Wait until no backfill is under way."""
@@ -266,8 +272,9 @@ class VenueFeed:
         return self._open_link().end_at_age(RECONNECT_DISTANCE_NS, f"asked to: {reason}")
 
     def _open_link(self) -> Link:
-        if self.link is None:
-            raise Unavailable(f"{self.name} is {self.state}; a new connection brings every book back")
+        if self.link is None or self.link.is_ended:
+            state = self.state if self.link is None else "closing its connection"
+            raise Unavailable(f"{self.name} is {state}; a new connection brings every book back")
         return self.link
 
     async def _once(self) -> None:
@@ -289,7 +296,7 @@ class VenueFeed:
         log.info("Connected to a venue", venue=self.name, url=script.url().partition("?")[0], epoch=epoch)
         if self.listing is not listing:
             asyncio.get_running_loop().call_soon(self._ask)  # it changed while the connection was being opened
-        parts = [asyncio.create_task(work) for work in (self._replace(link), self._check_instruments(), self._fetch_missed())]
+        parts = [asyncio.create_task(work) for work in (self._replace(link), self._check_instruments(), self._fetch_missed(link))]
         try:
             reason = await link.run(epoch)
         finally:

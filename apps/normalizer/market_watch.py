@@ -91,14 +91,23 @@ class MarketWatch:
                     run.due_bars()
 
     async def look(self) -> None:
-        """Look for silent symbols, open wishes and markets that cross, until cancelled."""
+        """Look for silent symbols, open wishes and markets that cross, until cancelled.
+
+        A gateway that does not answer delays the wishes only: marks end in time.
+        """
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._ask_all(), name="wishes")
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
+                for run in self.runs.values():
+                    run.silence()
+                self.compare(int(asyncio.get_running_loop().time() * 1e9))
+
+    async def _ask_all(self) -> None:
+        """Send the wishes that are due until cancelled."""
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            wanted: list[tuple[str, Wish]] = []
-            for name, run in self.runs.items():
-                run.silence()
-                wanted += [(name, wish) for wish in run.due_wishes()]
-            self.compare(int(asyncio.get_running_loop().time() * 1e9))
+            wanted = [(name, wish) for name, run in self.runs.items() for wish in run.due_wishes()]
             for first in range(0, len(wanted), ASKED_AT_ONCE_MAX):
                 await asyncio.gather(*(self._ask(name, wish) for name, wish in wanted[first : first + ASKED_AT_ONCE_MAX]))
 

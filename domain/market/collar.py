@@ -44,7 +44,7 @@ class Collar:
         self._rule = rule
         self._known: dict[str, _Known] = {}
         self._past: dict[str, _Known] = {}
-        """Of trades that were fetched later: they are compared with one another, and change nothing for the present."""
+        """Of trades that were fetched later: those of a backfill are compared with one another, and change nothing for the present."""
 
     def refuses_trade(self, symbol: str, price: Decimal, *, quoted: bool, past: bool = False) -> str | None:
         """Return why a trade is refused; None if it is valid. `quoted`: the symbol has a valid book, which is the better reference.
@@ -113,6 +113,10 @@ class Collar:
         known = self._known.get(symbol)
         if known is not None:
             known.held = None
+
+    def end_past(self, symbol: str) -> None:
+        """Forget the trades that were fetched later: those of the next backfill may be of quite another time."""
+        self._past.pop(symbol, None)
 
     def _is_confirmed(self, known: _Known, price: Decimal) -> bool:
         """Count a print beyond the bounds. Prints count together while they are within the collar of the first of them."""

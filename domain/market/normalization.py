@@ -193,6 +193,7 @@ class VenueFold:
         out.wishes.append(Wish(kind=WishKind.RECONNECT, reason="frames could not be read"))
         for connection in list(self._connections.values()):
             self._closed(connection, out)
+        out.ended = list(self.symbols)  # also those that ended just before the failure, with whose records their end was lost
         return out
 
     def _connection(self, raw: RawFrames, out: Normalised) -> _Connection | None:
@@ -220,8 +221,7 @@ class VenueFold:
         connection.n = last
         if connection.decoder is not None:
             for symbol in connection.symbols:
-                reason = "frames are missing"
-                self._records(connection, connection.decoder.invalidate(symbol, reason, received, last + 1), received, out)
+                self._records(connection, connection.decoder.invalidate(symbol, "frames are missing", received, last + 1), received, out)
                 self._check(connection, symbol, out)
 
     def _frame(self, connection: _Connection, frame: Frame, n: int, out: Normalised) -> None:
@@ -268,12 +268,10 @@ class VenueFold:
         touched: set[str] = set()
         for record in records:
             kind = type(record)
-            if kind is Fact:
-                out.facts.append(record)  # type: ignore[arg-type]
-                self._concerned(connection, record, out)  # type: ignore[arg-type]
-                continue
-            if kind is Wish:
-                if epoch == self.epoch:
+            if kind is Fact or kind is Wish:
+                if kind is Fact:
+                    out.facts.append(record)  # type: ignore[arg-type]
+                elif epoch == self.epoch:
                     out.wishes.append(record)  # type: ignore[arg-type]
                 self._concerned(connection, record, out)  # type: ignore[arg-type]
                 continue
@@ -292,6 +290,8 @@ class VenueFold:
                     self._delta(connection, record, received, out)  # type: ignore[arg-type]
         for book in snapshots:
             out.snapshots[book.symbol] = out.snapshots.get(book.symbol, False) or self._moved(book)
+            if book.symbol not in touched:
+                self.last.pop(book.symbol, None)  # an empty book: the quote of the connection before is not its touch
             heard.pop(book.symbol, None)
         out.heard |= heard
         self._confirm(epoch, [symbol for symbol in heard if symbol not in touched], quotes, out)
@@ -329,6 +329,8 @@ class VenueFold:
         out.facts.append(Fact(fact=kind, venue=self.venue, at=at, symbol=symbol, detail=detail[:DETAIL_MAX], epoch=epoch, n=n))
 
     def _concerned(self, connection: _Connection, of: Fact | Wish, out: Normalised) -> None:
+        if isinstance(of, Fact) and of.fact is FactKind.BACKFILLED:
+            self._collar.end_past(of.symbol)
         for symbol in (of.symbol,) if of.symbol else [each for each, epoch in self.owners.items() if epoch == connection.epoch]:
             self._check(connection, symbol, out)
 

@@ -60,7 +60,7 @@ def history_of(
     """Return the last `returns` + 1 closes of each symbol, independent of other symbols.
 
     One rule for all symbols: the real closes if there are enough of them; else the real ones behind the simulated ones that end where they
-    begin; else the simulated ones, if those go on; else none.
+    begin; else the simulated ones, if those continue; else none.
     """
     found = _by_symbol(closes)
     series: dict[str, Series] = {}
@@ -94,7 +94,7 @@ def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int,
 
 
 def _joined(made_up: Mapping[int, Decimal], real: Mapping[int, Decimal], age_max_days: int, *, ratios: bool) -> Mapping[int, Decimal]:
-    """Return the simulated closes up to the first real one, and the real ones; the simulated ones alone if they go on beyond the last one.
+    """Return the simulated closes up to the first real one, and the real ones; the simulated ones alone if they continue beyond the last one.
 
     The two markets have other prices. So the simulated ones are scaled to end at the first real one: their returns (or differences) stay,
     and there is no step from one market to the other. Nothing is joined over more than `age_max_days`.

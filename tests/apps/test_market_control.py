@@ -1,11 +1,13 @@
 """Requests at run time: other symbols on an open connection, trades of the past, and what the venue's own list says."""
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
+from adapters.venue_socket import VenueSocket, dial
 from apps.gateway import rest_errands, venue_feed
 from apps.gateway.link import Credentials
 from apps.gateway.routes import feed_view
@@ -239,6 +241,53 @@ async def test_the_trades_between_two_connections_are_fetched_by_itself(monkeypa
         fetched = {trade.at for trade in read.trades if Flag.BACKFILLED in trade.flags}
         assert fetched >= set(missed)
         assert len(read.facts(FactKind.BACKFILLED)) == 1
+
+
+class SlowToClose:
+    """A socket whose end takes until `closed` is set."""
+
+    def __init__(self, socket: VenueSocket, closed: asyncio.Event) -> None:
+        self.read, self.send = socket.read, socket.send
+        self._socket, self._closed = socket, closed
+
+    async def close(self) -> None:
+        await self._closed.wait()
+        await self._socket.close()
+
+
+async def test_a_connection_that_is_being_closed_takes_no_request_and_the_next_one_fetches_what_was_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """MARKETDATA 4: catches up without loss or doubles."""
+    monkeypatch.setattr(venue_feed, "MISSED_AFTER_S", 0.05)
+    monkeypatch.setattr(venue_feed, "MISSED_OVERLAP_NS", 0)
+    closed = asyncio.Event()
+
+    async def slow_to_close(url: str) -> SlowToClose:
+        return SlowToClose(await dial(url), closed)
+
+    async with scene("binance_spot") as found:
+        await live(found)
+        monkeypatch.setattr(found.feed, "_dial", slow_to_close)
+        await found.simulator.stop()
+        missed = time.time_ns() // 1_000_000 * 1_000_000 + 1_000_000
+        found.simulator.traded("BTCUSDT", missed, "50000.5", "0.25")
+        found.simulator.faults.rest_hangs = True
+        await found.simulator.start()
+        await until(lambda: found.feed.is_backfilling)
+        found.simulator.step()
+        await until(lambda: found.feed.last_frame_at > missed)
+        found.simulator.abort_all()
+        await until(lambda: found.feed.backfill and found.feed.backfill.state == "failed")
+        span = {"from": missed, "to": found.feed.last_frame_at}
+        reason = "V is closing its connection; a new connection brings every book back"
+        assert found.ask(do="backfill", symbol=OURS, **span) == (False, "not_connected", reason)
+        assert found.ask(do="resync", symbol=OURS) == (False, "not_connected", reason)
+        found.simulator.faults.rest_hangs = False
+        closed.set()
+        await until(lambda: Read(found.stream.messages).facts(FactKind.BACKFILLED))
+        assert missed in {trade.at for trade in Read(found.stream.messages).trades}
+        assert await backfilled(found, missed, span["to"])
 
 
 @pytest.mark.parametrize("kind", LISTS)

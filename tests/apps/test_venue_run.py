@@ -1,14 +1,18 @@
 """One venue in memory: which quotes leave for the core, which symbols count as silent, and what gateway is asked for."""
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
+import pytest
 
+from adapters import bus
 from apps.normalizer.frame_quality import FrameQuality
 from apps.normalizer.market_watch import MarketWatch
 from apps.normalizer.recent_facts import RecentFacts
 from apps.normalizer.records_out import RecordsOut
 from apps.normalizer.venue_run import LATENCY_BUCKETS_S, VenueRules, VenueRun, VenueShared
+from apps.runtime.chassis import cancelled
 from apps.runtime.metrics import Observations
 from domain.market.bars import Bars
 from domain.market.conflation import DepthPace, TickPace
@@ -19,6 +23,7 @@ from domain.market.quotes import Quote
 from domain.market.records import FactKind, Flag
 from domain.market.venues.feed import Decoder, Frame, FrameKind, Opening, RawFrames
 from domain.market.venues.kinds import decoder
+from tests.apps.normalizer_house import SOON_S, until
 from tests.apps.test_normalizer_parts import Places
 from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
 from tests.domain.market.test_normalization import BEGIN
@@ -154,6 +159,27 @@ def test_markets_that_cross_across_venues_are_two_facts_and_both_keep_quoting() 
     assert beta.facts.newest(None, "BTCUSDT", 0, 1)[0].fact is FactKind.UNCROSSED_VENUES
 
 
+async def test_marks_end_in_time_while_gateway_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:  # open but mute
+    scene, asked = Scene(), asyncio.Event()
+    watch = MarketWatch(cast(Any, None), cast(Any, None), cast(Any, None), 1.0)
+    watch.readers = cast(Any, {VENUE: Reader(scene)})
+    scene.take(*BEGIN)
+    scene.take("update btc 10 102 1 103 1")
+    scene.ticks()
+
+    async def hanging(*_: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bus, "request", hanging)
+    looking = asyncio.create_task(watch.look())
+    await asyncio.wait_for(asked.wait(), SOON_S)
+    scene.clock.move(3)
+    await until(lambda: scene.sent)
+    assert scene.ticks() == [("ETH", 10, ENDED)]
+    await cancelled(looking)
+
+
 def test_frames_of_the_past_send_no_quotes_and_end_marks() -> None:
     scene = Scene()
     scene.take(*BEGIN, at=START - 60 * S)
@@ -225,6 +251,35 @@ def test_a_bug_in_a_decoder_ends_its_connection_and_the_next_one_works() -> None
     scene.n = 0
     scene.take(*BEGIN, epoch=2)
     assert (scene.ticks(), scene.run.wishes.open) == ([("BTC", 100, OK), ("ETH", 10, OK)], 0)
+
+
+def test_the_mark_of_a_book_that_broke_right_before_a_bug_ends_too() -> None:  # marks of that venue end at once
+    scene = Scene()
+    scene.take(*BEGIN)
+    scene.ticks()
+    scene.take("update btc 10 102 1 103 1", "poison")
+    assert sorted(scene.ticks()) == [("BTC", 100, ENDED), ("ETH", 10, ENDED)]
+    scene.clock.move(2)
+    scene.run.due_ticks()
+    assert scene.ticks() == []
+
+
+def test_an_empty_book_of_a_new_connection_does_not_bring_the_last_quote_of_the_old_one_back() -> None:
+    scene = Scene(decoder)
+    begin = (FrameKind.OPEN, opening("ccxt:okx", {"BTC/USDT": "BTCUSDT"}))
+    full = (FrameKind.FRAME, '{"symbol":"BTC/USDT","bids":[[100,1]],"asks":[[101,1]]}')
+    empty = (FrameKind.FRAME, '{"symbol":"BTC/USDT","bids":[],"asks":[]}')
+
+    def take(epoch: int, n: int, *frames: tuple[FrameKind, str]) -> None:
+        found = [Frame(scene.clock.wall, kind, text) for kind, text in frames]
+        scene.run.take(RawFrames(venue=VENUE, epoch=epoch, n=n, frames=found))
+
+    take(1, 1, begin, full)
+    take(1, 3, (FrameKind.CLOSE, "away"))
+    assert [(int(quote.bid), Flag.STALE in quote.flags) for quote in scene.sent] == [(100, False), (100, True)]
+    take(2, 1, begin, empty, empty)
+    assert len(scene.sent) == 2
+    assert list(scene.run.live_quotes()) == []
 
 
 def seconds_of_a_venue(scene: Scene, seconds: int) -> list[tuple[str, str]]:

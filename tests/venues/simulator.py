@@ -120,7 +120,7 @@ class VenueSimulator:
             self.speech.printed(connection, book, price, size, Print(book.trades, 0, 0, True, self._now()))
 
     def traded(self, symbol: str, at: int, price: str, size: str, *, taker_buys: bool = True) -> None:
-        """Add a trade of the past, which no connection is told of."""
+        """Add a trade of the past, which is sent to no connection."""
         book = self.books[symbol]
         book.trades += 1
         book.past.append(PastPrint(price, size, Print(book.trades, 0, 0, taker_buys, at)))

@@ -20,7 +20,7 @@ _OPENING: Final = msgspec.json.Decoder(Opening)
 
 
 class UnknownMessage(Exception):
-    """A well-formed message of a type that the dialect does not know. It cannot have been an update of a book."""
+    """A well-formed message of a type that is not in the dialect. It cannot have been an update of a book."""
 
 
 class Dialect(Protocol):

@@ -62,7 +62,7 @@ class RawFrames(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The text of an `open` frame: all that a decoder needs to know. `symbols` maps the venue's names to ours.
+    """The text of an `open` frame: all that a decoder needs. `symbols` maps the venue's names to ours.
 
     `steps`: by the venue's name, the steps of prices and quantities that its list of instruments had.
     """

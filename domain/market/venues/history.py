@@ -156,7 +156,7 @@ _KRAKEN_SIDES: Final = {"b": Side.BUY, "s": Side.SELL}
 
 
 class KrakenHistory:
-    """`since` excludes its own moment; `last` is the one to go on from. Times are cut to microseconds, as the websocket has them."""
+    """`since` excludes its own moment; the next page begins at `last`. Times are cut to microseconds, as the websocket has them."""
 
     weight = 1
 

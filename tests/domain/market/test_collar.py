@@ -6,8 +6,10 @@ import pytest
 
 from domain.market.collar import Collar, CollarRule
 from domain.market.normalization import BookRules, Normalised, VenueFold
+from domain.market.venues.feed import Frame, FrameKind, RawFrames
+from domain.market.venues.kinds import decoder
 from tests.contracts.ticks import quote
-from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, raw
+from tests.domain.market.plain_venue import START, VENUE, PlainDecoder, S, opening, raw
 from tests.domain.market.test_normalization import BEGIN
 
 AROUND = "is beyond the collar of 20 % around"
@@ -124,6 +126,25 @@ def test_trades_that_were_fetched_later_are_compared_with_one_another_and_change
     assert past == [None, None, f"5000 {AROUND} 51", None]
     assert collar.refuses_trade("BTCUSDT", Decimal(51), quoted=True) == f"51 {AROUND} 100.5"
     assert collar.refuses_quote(quote("ALPHA", 2, "101", "102")) is None
+
+
+def test_the_trades_of_a_backfill_are_not_compared_with_those_of_the_one_before() -> None:
+    fold, n = VenueFold(VENUE, decoder, BookRules()), 0
+    given = []
+
+    def take(kind: FrameKind, text: str) -> Normalised:
+        nonlocal n
+        n += 1
+        return fold.take(RawFrames(venue=VENUE, epoch=1, n=n, frames=[Frame(START, kind, text)]))
+
+    take(FrameKind.OPEN, opening("kraken", {"BTC/USD": "BTCUSD"}))
+    for day, prices in ((1, ("50", "500", "51")), (90, ("100", "101"))):
+        begin = START + day * 24 * 3600 * S
+        rows = ",".join(f'["{price}","1",{begin // S + place}.5,"b","m","",{day + place}]' for place, price in enumerate(prices))
+        page = f"BTC/USD 200 /0/public/Trades?pair=BTC%2FUSD&since=1&count=1000 backfill {begin} {begin + 60 * S} 1\n"
+        out = take(FrameKind.REST, page + f'{{"error":[],"result":{{"BTC/USD":[{rows}],"last":"2"}}}}')
+        given.append([str(trade.price) for trade in out.trades])
+    assert given == [["50", "51"], ["100", "101"]]
 
 
 def test_the_first_touch_of_a_symbol_is_valid_whatever_trades_came_before_it() -> None:

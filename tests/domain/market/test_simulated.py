@@ -1,4 +1,4 @@
-"""The made-up market stays where it was told to, repeats itself by its seed, and takes the shape of each venue."""
+"""The made-up market stays within its swing, repeats itself by its seed, and takes the shape of each venue."""
 
 from decimal import Decimal
 from itertools import islice
