@@ -67,9 +67,11 @@ class QuestDbDayBars:
         raise Unavailable(f"QuestDB has no view {view}")
 
     async def held(self, first: int, last: int) -> Mapping[tuple[int, str], HeldClose]:
-        """Return the stored closes of these days by day and symbol, without simulated ones."""
+        """Return the stored closes of these days by day and symbol, without simulated ones. Unavailable if they are too many to be read."""
         async with self._query() as connection:
-            found = await connection.fetch(HELD, _begin(first), _begin(last), ROWS_MAX)
+            found = await connection.fetch(HELD, _begin(first), _begin(last), ROWS_MAX + 1)
+        if len(found) > ROWS_MAX:  # a close that is not read would be replaced
+            raise Unavailable(f"QuestDB has more than {ROWS_MAX} daily closes in the days of closes.days: choose fewer days")
         return {
             ((at - EPOCH) // ONE_DAY, symbol): HeldClose(source, None if source == FORGOTTEN else price)
             for at, symbol, price, source in found

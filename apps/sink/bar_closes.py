@@ -78,7 +78,9 @@ class BarCloses:
         held = await recorded.held(first, last)
         open_days = {bar.day for bar in await recorded.bars(first, last) if (bar.day, bar.symbol) not in held}
         complete = {(day, *of) for day in sorted(open_days) for of in await recorded.recorded(day, rule.margin_s)}
-        closes = bar_closes(await recorded.bars(first, last), held, complete, rule.venues)  # read again: with all trades that were recorded
+        # Both are read again: the bars with all trades that were recorded, the closes with what a person loaded or removed in the meantime.
+        bars = await recorded.bars(first, last)
+        closes = bar_closes(bars, await recorded.held(first, last), complete, rule.venues)
         for start in range(0, len(closes), WRITTEN_AT_ONCE):
             await self._prices.write(closes[start : start + WRITTEN_AT_ONCE])
         if closes:
