@@ -80,16 +80,19 @@ class QuestDbTickDays:
         return [tuple(record.values()) for record in found]
 
     async def drop(self, table: str, day: int) -> bool:
-        """Drop a day; of trades also all days before it. Return whether they are gone: a TTL is not set late in an hour. Unavailable."""
+        """Drop a day; of trades also all days before it. Return whether they are gone. Unavailable.
+
+        No TTL is set late in an hour, nor before a trade of this hour is stored: while older trades are caught up with, the newest one may
+        move by hours before the TTL is applied, and hours of the next day would be dropped too.
+        """
         async with self._query() as connection:
             if table != TRADES:
                 names = await connection.fetch(PARTITIONS.format(table=table), f"{_begin(day):%Y-%m-%d}%")
                 listed = ", ".join(f"'{name}'" for (name,) in names)
                 await connection.execute(f"ALTER TABLE {table} DROP PARTITION LIST {listed}")
                 return await self._gone(connection, table, day)
-            newest = await connection.fetchval(NEWEST)
-            now = min(newest, self._clock.now_ns())  # as QuestDB counts
-            if now % HOUR_NS > EARLY_NS:
+            newest, now = await connection.fetchval(NEWEST), self._clock.now_ns()
+            if now % HOUR_NS > EARLY_NS or newest < now - now % HOUR_NS:
                 return False
             await connection.execute(f"ALTER TABLE {TRADES} SET TTL {(now - (day + 1) * DAY_NS) // HOUR_NS} HOURS")
             try:
