@@ -12,7 +12,7 @@ from apps.runtime.metrics import counter, gauge
 from domain.archive.day_proof import KEYS, DayProof, Row
 from domain.archive.market_rows import TRADES
 from domain.market.close_file import day_text
-from domain.ports import Clock, Unavailable
+from domain.ports import Clock, Corrupt, Unavailable
 
 log = structlog.get_logger()
 
@@ -126,7 +126,10 @@ class TickDays:
         at = table, day
         if at in self.unequal and self._looks - self._looked[at] < AGAIN_AFTER_LOOKS:
             return False
-        trouble = await self._compare(table, day, rest=rest)
+        try:
+            trouble = await self._compare(table, day, rest=rest)
+        except Corrupt as unreadable:
+            trouble = str(unreadable)
         self._looked[at] = self._looks
         if trouble is None:
             self.unequal.pop(at, None)

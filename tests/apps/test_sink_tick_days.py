@@ -138,6 +138,16 @@ async def test_days_that_are_old_and_equal_are_dropped_and_the_others_stay_and_a
     assert (tables.held[TRADES], tables.held[QUOTES], days.unequal) == (young, young, {})
 
 
+async def test_an_object_that_cannot_be_read_keeps_its_day_and_no_other(tmp_path: Path) -> None:
+    tables, objects = Tables(range(TODAY - 6, TODAY + 1)), Objects.at(f"file://{tmp_path}")
+    damaged = f"market/quotes/venue=ALPHA/day={_day(TODAY - 5)}/epoch=1-n=1-2.parquet"
+    await objects.put_new(damaged, b"PAR1 and no more")
+    days = TickDays(tables, ArchivedDays(objects), key_of, Day(), 3)
+    await days.look()
+    assert days.unequal[QUOTES, TODAY - 5] == f"{damaged} in the archive cannot be read"
+    assert days.unequal[TRADES, TODAY - 6] == days.unequal[QUOTES, TODAY - 4] == "1 rows, and 0 in the archive", "the look continued"
+
+
 async def test_the_newest_day_of_a_market_that_stopped_stays() -> None:
     tables = Tables([TODAY - 40, TODAY - 30])
     await TickDays(tables, Kept(tables), key_of, Day(), 3).look()
