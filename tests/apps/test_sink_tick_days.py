@@ -177,10 +177,9 @@ class Moment:
         return self.at
 
 
-def market(today: int) -> list[Message[Any]]:
-    """Five old days and today: trades, quotes and a book of each; a trade that was received a day later, and one that came twice."""
+def market(today: int, hour: int) -> list[Message[Any]]:
+    """Five old days, and `hour` of today: trades, quotes and a book of each; a trade received a day later, and one that came twice."""
     made: list[Message[Any]] = []
-    hour = time.time_ns() // HOUR_NS * HOUR_NS
     for n, begin in enumerate([*(day * DAY_NS + 5 for day in range(today - 5, today)), hour], 1):
         late = msgspec.structs.replace(ticks.trade("ALPHA", 8, at=begin + 3, price="12"), received=begin + DAY_NS)
         trades = [ticks.trade("ALPHA", 1, at=begin, price="100.25"), ticks.trade("BETA", 2, at=begin + 2, price=str(90 + n))]
@@ -213,8 +212,9 @@ async def test_days_leave_questdb_when_the_archive_has_them_and_the_bars_stay_al
 ) -> None:
     connection = await asyncpg.connect(questdb_server.pg_url, statement_cache_size=0)
     await TickTables(questdb_server, connection).drop()
-    objects, today = Objects.at(f"file://{tmp_path}/objects"), time.time_ns() // DAY_NS
-    tables, archive = await written(questdb_server, objects, market(today))
+    objects, hour = Objects.at(f"file://{tmp_path}/objects"), time.time_ns() // HOUR_NS * HOUR_NS
+    today = hour // DAY_NS
+    tables, archive = await written(questdb_server, objects, market(today, hour))
 
     async def until(query: str, wanted: object) -> None:
         end, found = time.monotonic() + WAIT_S, None
@@ -229,7 +229,6 @@ async def test_days_leave_questdb_when_the_archive_has_them_and_the_bars_stay_al
     await until("SELECT count() FROM quotes", 7)
     await connection.execute("ALTER TABLE trades SET TTL 900 DAYS")
     # and while the newest trade is of an earlier hour, because the sink catches up, no day of trades is dropped: the next one might go too
-    hour = time.time_ns() // HOUR_NS * HOUR_NS
     assert not await QuestDbTickDays(questdb_server.pg_url, Moment(hour + 2 * HOUR_NS)).drop(TRADES, today - 5)
     stored = QuestDbTickDays(questdb_server.pg_url, Moment(hour))
     assert (await stored.days(TRADES))[0] == today - 5
