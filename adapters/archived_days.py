@@ -1,8 +1,11 @@
 """Rows of ticks as the Parquet objects of the market have them, in the columns of the tables in QuestDB."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Final, NamedTuple, TypeVar
+
+import pyarrow
 
 from adapters import tick_parquet
 from adapters.objects import Objects
@@ -13,11 +16,16 @@ from domain.archive.market_rows import BOOK_TOP, QUOTES, TRADES, top
 from domain.market.close_file import day_text
 from domain.market.file_times import DAY_NS, day_of
 from domain.market.records import Book, BookKind
+from domain.ports import Corrupt
 from domain.values import rfc3339
+
+T = TypeVar("T")
 
 KINDS: Final[Mapping[str, str]] = {QUOTES: "quotes", TRADES: "trades", BOOK_TOP: "books"}
 """Table -> the kind of object that has its rows."""
 
+UNREADABLE: Final = (pyarrow.ArrowException, ValueError, KeyError, OSError)
+"""What Arrow raises for bytes that are no Parquet, or have other columns."""
 DROPPED: Final = "sinks/questdb/dropped"
 """Below it: an empty object for each day that was dropped from a table."""
 
@@ -45,25 +53,32 @@ class ArchivedDays:
         return {day_of(name.rpartition("/")[2]) for name in await self._objects.names(f"{DROPPED}/{table}")}
 
     async def held(self, table: str, received: Iterable[int]) -> list[HeldObject]:
-        """Return the objects of these days of receipt. Unavailable."""
+        """Return the objects of these days of receipt. Corrupt if one cannot be read; Unavailable."""
         found: list[HeldObject] = []
         for venue in await self._objects.folders(f"{ROOT}/{KINDS[table]}"):
             for day in sorted(received):
                 for name in await self._objects.names(f"{venue}/day={rfc3339(day * DAY_NS)[:10]}"):
-                    span = await asyncio.to_thread(tick_parquet.span, await self._objects.get(name))
+                    span = await self._read(name, tick_parquet.span)
                     found += [HeldObject(name, *span)] if span else []
         return found
 
     async def rows(self, table: str, held: Iterable[HeldObject], begin: int, end: int) -> list[Row]:
-        """Return the rows from `begin` until before `end`. Unavailable."""
+        """Return the rows from `begin` until before `end`. Corrupt if an object cannot be read; Unavailable."""
         found: list[Row] = []
         for each in held:
             if each.first < end and each.last >= begin:
-                found += await asyncio.to_thread(_rows, table, await self._objects.get(each.name), begin, end)
+                found += await self._read(each.name, partial(_rows, table, begin, end))
         return found
 
+    async def _read(self, name: str, read: Callable[[bytes], T]) -> T:
+        data = await self._objects.get(name)
+        try:
+            return await asyncio.to_thread(read, data)
+        except UNREADABLE as error:
+            raise Corrupt(f"{name} in the archive cannot be read") from error
 
-def _rows(table: str, data: bytes, begin: int, end: int) -> list[Row]:
+
+def _rows(table: str, begin: int, end: int, data: bytes) -> list[Row]:
     names, found = [name for name, _ in columns(table)], list[Row]()
     for row in tick_parquet.read(data, begin, end):
         if table != BOOK_TOP:

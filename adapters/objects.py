@@ -17,14 +17,16 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from domain.ports import Missing, Unavailable
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 T = TypeVar("T")
 
 TIMEOUT: Final = "30s"
 RETRIES_MAX: Final = 2
+RETRIES_WITHIN: Final = timedelta(seconds=20)
+"""No retry begins later: against a server that is silent, a call ends after TIMEOUT."""
 CALLS_MAX: Final = 8
-"""Calls at a time."""
+"""Calls at a time. A process that ends waits for those that are under way: a thread that came back afterwards would abort it."""
 
 LISTED_AT_ONCE: Final = 1000
 SIGNED_FOR: Final = timedelta(minutes=1)
@@ -69,10 +71,10 @@ class Objects:
         if credentials is not None:
             config["access_key_id"], config["secret_access_key"] = credentials
         options: ClientConfig = {"allow_http": True, "timeout": TIMEOUT}
+        retries: RetryConfig = {"max_retries": RETRIES_MAX, "retry_timeout": RETRIES_WITHIN}
         prefix = parts.path.strip("/") or None
         store, bucket = (
-            S3Store(parts.netloc, prefix=each, config=config, client_options=options, retry_config={"max_retries": RETRIES_MAX})
-            for each in (prefix, None)
+            S3Store(parts.netloc, prefix=each, config=config, client_options=options, retry_config=retries) for each in (prefix, None)
         )
         return cls(store, url, bucket if credentials is not None else None)
 

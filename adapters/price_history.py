@@ -3,28 +3,23 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
-import asyncpg
-
+from adapters.questpg import EPOCH, ONE_DAY, STATEMENTS_MAX, Connection, begin_of, connected
 from domain.market.price_history import SIMULATED, DailyClose
 from domain.ports import Unavailable
 from domain.values import plain
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S: Final = 3.0
-QUERY_TIMEOUT_S: Final = 10.0
 VISIBLE_LOOKS_MAX: Final = 200
 POLL_S: Final = 0.05
 BUSY_TIMEOUT_S: Final = 5.0
 FILE: Final = "prices.db"
-EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
-ONE_DAY: Final = timedelta(days=1)
 
 # A close has as many digits as any price: 18 + 12. Each day has one row; the last write wins.
 QUESTDB_TABLE: Final = """
@@ -65,46 +60,35 @@ class QuestDbPrices:
         self._pg_url = pg_url
 
     async def prepare(self) -> None:
-        async with self._query() as connection:
+        async with connected(self._pg_url, statements=STATEMENTS_MAX) as connection:
             await connection.execute(QUESTDB_TABLE)
 
     async def ping(self) -> None:
-        async with self._query() as connection:
+        async with connected(self._pg_url, statements=STATEMENTS_MAX) as connection:
             await connection.execute("SELECT 1")
 
     async def write(self, closes: Sequence[DailyClose]) -> None:
         """Store closes; they are readable when this returns."""
-        rows = [(EPOCH + close.day * ONE_DAY, close.symbol, plain(close.price), close.source) for close in closes]
-        async with self._query() as connection:
+        rows = [(begin_of(close.day), close.symbol, plain(close.price), close.source) for close in closes]
+        async with connected(self._pg_url, statements=STATEMENTS_MAX) as connection:
             await connection.executemany(QUESTDB_PUT, rows)
             await _shown(connection)
 
     async def forget(self, symbol: str, source: str | None, first: int, last: int) -> int:
-        async with self._query() as connection:
-            found = await connection.fetch(QUESTDB_DAYS, symbol, EPOCH + first * ONE_DAY, EPOCH + last * ONE_DAY)
+        async with connected(self._pg_url, statements=STATEMENTS_MAX) as connection:
+            found = await connection.fetch(QUESTDB_DAYS, symbol, begin_of(first), begin_of(last))
             rows = [(at, symbol) for at, of in found if source in (None, of)]
             await connection.executemany(QUESTDB_FORGET, rows)
             await _shown(connection)
         return len(rows)
 
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
-        async with self._query() as connection:
+        async with connected(self._pg_url, statements=STATEMENTS_MAX) as connection:
             records = [record for symbol in symbols for these in QUESTDB_RECENT for record in await connection.fetch(these, symbol, days)]
         return [DailyClose((at - EPOCH) // ONE_DAY, symbol, price, source) for at, symbol, price, source in records]
 
-    @contextlib.asynccontextmanager
-    async def _query(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        try:
-            connection = await asyncpg.connect(self._pg_url, timeout=CONNECT_TIMEOUT_S, command_timeout=QUERY_TIMEOUT_S)
-            try:
-                yield connection
-            finally:
-                connection.terminate()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
 
-
-async def _shown(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+async def _shown(connection: Connection) -> None:
     """Wait until what was written can be read."""
     for _ in range(VISIBLE_LOOKS_MAX):
         if not await connection.fetchval(QUESTDB_WAITING):
@@ -155,7 +139,7 @@ class SqlitePrices:
 
 
 def _day_text(day: int) -> str:
-    return (EPOCH + day * ONE_DAY).isoformat() + ".000000Z"
+    return begin_of(day).isoformat() + ".000000Z"
 
 
 def _day(text: str) -> int:

@@ -1,15 +1,13 @@
 """The bars of days in QuestDB, the closes that are stored for them, and which days were recorded to their end."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
-import asyncpg
-
-from adapters.price_history import CONNECT_TIMEOUT_S, EPOCH, FORGOTTEN, ONE_DAY, QUERY_TIMEOUT_S
+from adapters.price_history import FORGOTTEN
+from adapters.questpg import EPOCH, ONE_DAY, Connection, begin_of, connected
 from domain.market.bar_closes import DayBar, HeldClose
 from domain.market.price_history import SIMULATED
 from domain.market.quotes import INEXACT, REPLAYED
@@ -46,15 +44,15 @@ class QuestDbDayBars:
 
     async def bars(self, first: int, last: int) -> list[DayBar]:
         """Return the bars of these days, once the views have every trade that is stored. Unavailable if they do not follow any more."""
-        async with self._query() as connection:
+        async with connected(self._pg_url) as connection:
             if await connection.fetchval(INVALID):
                 raise Unavailable("QuestDB: the views of bars are invalid (docs/market-sinks.md)")
             for view in VIEWS:
                 await self._level(connection, view)
-            found = await connection.fetch(BARS, _begin(first), _begin(last), ROWS_MAX)
+            found = await connection.fetch(BARS, begin_of(first), begin_of(last), ROWS_MAX)
         return [DayBar((at - EPOCH) // ONE_DAY, venue, symbol, close, volume) for at, venue, symbol, close, volume in found]
 
-    async def _level(self, connection: "asyncpg.Connection[asyncpg.Record]", view: str) -> None:
+    async def _level(self, connection: Connection, view: str) -> None:
         """Wait until a view has what the table that it is made from has now; rows that come in the meantime do not matter."""
         until, wanted = time.monotonic() + LEVEL_WITHIN_S, None
         while (found := await connection.fetchrow(REACHED, view)) is not None:
@@ -67,9 +65,11 @@ class QuestDbDayBars:
         raise Unavailable(f"QuestDB has no view {view}")
 
     async def held(self, first: int, last: int) -> Mapping[tuple[int, str], HeldClose]:
-        """Return the stored closes of these days by day and symbol, without simulated ones."""
-        async with self._query() as connection:
-            found = await connection.fetch(HELD, _begin(first), _begin(last), ROWS_MAX)
+        """Return the stored closes of these days by day and symbol, without simulated ones. Unavailable if they are too many to be read."""
+        async with connected(self._pg_url) as connection:
+            found = await connection.fetch(HELD, begin_of(first), begin_of(last), ROWS_MAX + 1)
+        if len(found) > ROWS_MAX:  # a close that is not read would be replaced
+            raise Unavailable(f"QuestDB has more than {ROWS_MAX} daily closes in the days of closes.days: choose fewer days")
         return {
             ((at - EPOCH) // ONE_DAY, symbol): HeldClose(source, None if source == FORGOTTEN else price)
             for at, symbol, price, source in found
@@ -80,29 +80,12 @@ class QuestDbDayBars:
 
         Inexact and replayed ones do not count.
         """
-        end, margin = _begin(day + 1), timedelta(seconds=margin_s)
+        end, margin = begin_of(day + 1), timedelta(seconds=margin_s)
         before: set[tuple[str, str]] = set()
         after: set[tuple[str, str]] = set()
-        async with self._query() as connection:
+        async with connected(self._pg_url) as connection:
             for around in AROUND:
                 for venue, symbol, is_before, is_after in await connection.fetch(around, end - margin, end + margin, end):
                     before |= {(venue, symbol)} if is_before else set()
                     after |= {(venue, symbol)} if is_after else set()
         return before & after
-
-    @contextlib.asynccontextmanager
-    async def _query(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        try:
-            connection = await asyncpg.connect(
-                self._pg_url, timeout=CONNECT_TIMEOUT_S, command_timeout=QUERY_TIMEOUT_S, statement_cache_size=0
-            )
-            try:
-                yield connection
-            finally:
-                connection.terminate()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
-
-
-def _begin(day: int) -> datetime:
-    return EPOCH + day * ONE_DAY

@@ -6,21 +6,18 @@ one of itself alone, unless the view has a refresh limit.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import asyncpg
-
-from adapters.price_history import CONNECT_TIMEOUT_S, EPOCH, ONE_DAY
+from adapters.questpg import EPOCH, ONE_DAY, Connection, begin_of, connected
 from adapters.questtables import TTL_OFF, TTL_SET
 from adapters.questwire import columns
 from domain.archive.day_proof import Row
 from domain.archive.market_rows import TRADES
 from domain.market.file_times import DAY_NS
-from domain.ports import Clock, Unavailable
+from domain.ports import Clock
 
 QUERY_TIMEOUT_S: Final = 60.0
 HOUR_NS: Final = 3_600 * 10**9
@@ -47,7 +44,7 @@ class QuestDbTickDays:
 
     async def prepare(self, keep_days: int) -> None:
         """End a TTL that a process left when it was killed, and let no trade older than `keep_days` change a bar."""
-        async with self._query() as connection:
+        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
             if await connection.fetchval(TTL_SET):
                 await connection.execute(TTL_OFF)
             if not await connection.fetchval(LIMITED, keep_days):
@@ -55,41 +52,44 @@ class QuestDbTickDays:
 
     async def days(self, table: str) -> list[int]:
         """Return the days that have rows, the oldest first."""
-        async with self._query() as connection:
+        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
             found = await connection.fetch(DAYS.format(table=table))
         return [(datetime.fromisoformat(day) - EPOCH) // ONE_DAY for (day,) in found]
 
     async def received(self, table: str, day: int) -> set[int]:
         """Return the days on which the rows of a day were received."""
-        async with self._query() as connection:
-            found = await connection.fetch(RECEIVED.format(table=table), _begin(day), _begin(day + 1))
+        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
+            found = await connection.fetch(RECEIVED.format(table=table), begin_of(day), begin_of(day + 1))
         return {received for (received,) in found}
 
     async def slices(self, table: str, day: int, length: int) -> set[int]:
         """Return the begins of the slices of a day that have rows. `length`: of a slice, nanoseconds."""
-        async with self._query() as connection:
-            found = await connection.fetch(SLICES.format(table=table, length=int(length)), _begin(day), _begin(day + 1))
+        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
+            found = await connection.fetch(SLICES.format(table=table, length=int(length)), begin_of(day), begin_of(day + 1))
         return {number * length for (number,) in found}
 
     async def rows(self, table: str, begin: int, end: int) -> list[Row]:
         """Return the rows from `begin` until before `end`, whole microseconds in nanoseconds."""
         named = columns(table)
         selected = ", ".join(f"cast({name} AS LONG) AS {name}" if kind == "TIMESTAMP_NS" else name for name, kind in named)
-        async with self._query() as connection:
+        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
             found = await connection.fetch(f"SELECT {selected} FROM {table} WHERE at >= $1 AND at < $2", _at(begin), _at(end))
         return [tuple(record.values()) for record in found]
 
     async def drop(self, table: str, day: int) -> bool:
-        """Drop a day; of trades also all days before it. Return whether they are gone: a TTL is not set late in an hour. Unavailable."""
-        async with self._query() as connection:
+        """Drop a day; of trades also all days before it. Return whether they are gone. Unavailable.
+
+        No TTL is set late in an hour, nor before a trade of this hour is stored: while older trades are caught up with, the newest one may
+        move by hours before the TTL is applied, and hours of the next day would be dropped too.
+        """
+        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
             if table != TRADES:
-                names = await connection.fetch(PARTITIONS.format(table=table), f"{_begin(day):%Y-%m-%d}%")
+                names = await connection.fetch(PARTITIONS.format(table=table), f"{begin_of(day):%Y-%m-%d}%")
                 listed = ", ".join(f"'{name}'" for (name,) in names)
                 await connection.execute(f"ALTER TABLE {table} DROP PARTITION LIST {listed}")
                 return await self._gone(connection, table, day)
-            newest = await connection.fetchval(NEWEST)
-            now = min(newest, self._clock.now_ns())  # as QuestDB counts
-            if now % HOUR_NS > EARLY_NS:
+            newest, now = await connection.fetchval(NEWEST), self._clock.now_ns()
+            if now % HOUR_NS > EARLY_NS or newest < now - now % HOUR_NS:
                 return False
             await connection.execute(f"ALTER TABLE {TRADES} SET TTL {(now - (day + 1) * DAY_NS) // HOUR_NS} HOURS")
             try:
@@ -97,37 +97,20 @@ class QuestDbTickDays:
             finally:
                 await connection.execute(TTL_OFF)
 
-    async def _gone(self, connection: "asyncpg.Connection[asyncpg.Record]", table: str, day: int) -> bool:
+    async def _gone(self, connection: Connection, table: str, day: int) -> bool:
         """Wait until the day has no partition."""
         until = time.monotonic() + GONE_WITHIN_S
-        while await connection.fetch(PARTITIONS.format(table=table), f"{_begin(day):%Y-%m-%d}%"):
+        while await connection.fetch(PARTITIONS.format(table=table), f"{begin_of(day):%Y-%m-%d}%"):
             if time.monotonic() > until:
                 return False
             await asyncio.sleep(LOOK_AGAIN_S)
         return True
-
-    @contextlib.asynccontextmanager
-    async def _query(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        try:
-            connection = await asyncpg.connect(
-                self._pg_url, timeout=CONNECT_TIMEOUT_S, command_timeout=QUERY_TIMEOUT_S, statement_cache_size=0
-            )
-            try:
-                yield connection
-            finally:
-                connection.terminate()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
 
 
 def key_of(table: str, names: Sequence[str]) -> Callable[[Row], Any]:
     """Return a function from a row to its values of these columns."""
     places = [[name for name, _ in columns(table)].index(name) for name in names]
     return lambda row: tuple(row[place] for place in places)
-
-
-def _begin(day: int) -> datetime:
-    return EPOCH + day * ONE_DAY
 
 
 def _at(nanoseconds: int) -> datetime:

@@ -4,24 +4,19 @@ QuestDB's HTTP only reads, because it has one user for all. docs/decisions.md, "
 """
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
-import structlog
-from asyncpg.pool import PoolConnectionProxy
 
+from adapters.questpg import EPOCH, ERRORS, QUERY_TIMEOUT_S, Pooled, QuestDbPool, reason
 from domain.ports import FillPlace, Unavailable
 from domain.position.rows import EventRow, FillRow, OrderEventRow, Owners, fill_row, table_rows
 from domain.values import rfc3339
-
-log = structlog.get_logger()
 
 OVERLAP: Final = 1000
 """How many commits are rewritten after a start or an error: QuestDB does not fsync by default, so its host may lose the latest rows."""
@@ -29,12 +24,7 @@ RECENT_ROWS: Final = 100_000
 """How many rows are searched for the highest sequence: rows are ordered by time, which is nearly the order of the journal."""
 WRITE_TIMEOUT_S: Final = 30.0
 """The timeout for all rows of one table in one write."""
-QUERY_TIMEOUT_S: Final = 10.0
-CONNECT_TIMEOUT_S: Final = 3.0
-READERS_MAX: Final = 4
 ASK_MANY: Final = 500
-
-EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 
 # DECIMAL(38,12) holds every number an order may carry (18 + 12 digits) and sums of them; products of two are exact as DECIMAL(76,24).
 # A fee is quantity x price x rate: up to 36 places.
@@ -69,7 +59,6 @@ BELOW: Final = (
 )
 NEWEST: Final = " ORDER BY timestamp DESC, seq DESC, exec_id DESC, venue DESC LIMIT "
 
-Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 _numbers = itertools.count(1)
 Rows: TypeAlias = Sequence[FillRow] | Sequence[OrderEventRow]
 
@@ -78,14 +67,12 @@ class QuestDbFills:
     """Port: domain.ports.Fills. Rows are readable about a tenth of a second after `write` has returned."""
 
     def __init__(self, pg_url: str) -> None:
-        self._pg_url = pg_url
         self._owners = Owners()
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool = QuestDbPool(pg_url)
         self._writing = asyncio.Lock()
-        self._connected = False
 
     async def prepare(self) -> None:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             await connection.execute(FILLS)
             await connection.execute(ORDER_EVENTS)
             await _standing(connection)
@@ -93,26 +80,24 @@ class QuestDbFills:
     async def close(self) -> None:
         """Close the pool; waits for a write in progress."""
         async with self._writing:
-            if self._pool is not None:
-                self._pool.terminate()
-                self._pool = None
+            self._pool.close()
 
     async def ping(self) -> None:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             await connection.execute("SELECT 1")
 
     async def checkpoint(self) -> int:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             return max(0, (await connection.fetchval(HIGHEST) or 0) - OVERLAP)
 
     async def holds(self, row: EventRow) -> tuple[bool, bool]:
         at, fill = _datetime(row.event.at), fill_row(row)
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             event = await connection.fetchval(HOLDS_EVENT, at, row.event.order_id, row.seq, row.index)
             return bool(event), fill is None or bool(await connection.fetchval(HOLDS_FILL, at, fill.exec_id, fill.venue))
 
     async def clear(self) -> None:
-        async with self._writing, self._query() as connection:
+        async with self._writing, self._pool.connection() as connection:
             await connection.execute("TRUNCATE TABLE order_events")
             await connection.execute("TRUNCATE TABLE fills")
 
@@ -121,16 +106,15 @@ class QuestDbFills:
 
         Each table takes its rows in one transaction. After an interruption they may be stored all the same: a second write changes nothing.
         """
-        async with self._writing, self._query() as connection:
+        async with self._writing, self._pool.connection() as connection:
             await _standing(connection)
             await self._learn(connection, self._owners.missing(rows))
             fills, events = table_rows(rows, self._owners)
             try:
                 await _put(connection, PUT_FILL, fills)
                 await _put(connection, PUT_EVENT, events)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                reason = str(error) or type(error).__name__
-                raise Unavailable(f"QuestDB did not accept rows up to sequence {rows[-1].seq}: {reason}", unknown=True) from error
+            except ERRORS as error:
+                raise Unavailable(f"QuestDB did not accept rows up to sequence {rows[-1].seq}: {reason(error)}", unknown=True) from error
         self._owners.stored(rows)
 
     async def fills(
@@ -147,7 +131,7 @@ class QuestDbFills:
         if below is not None:
             asked.append(BELOW.format(*range(len(values) + 1, len(values) + 5)))
             values += [_datetime(below.at_ns), below.seq, below.exec_id, below.venue]
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             found = await connection.fetch(f"{' AND '.join(asked)}{NEWEST}${len(values) + 1}", *values, limit)
             return [_answer(record) for record in found]
 
@@ -156,47 +140,26 @@ class QuestDbFills:
 
         Each table applies writes by itself, so the last fills up to it may appear a moment later.
         """
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             return int(await connection.fetchval(HIGHEST) or 0)
 
     async def rows(self, after: int, until: int) -> list[dict[str, object]]:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             return [_answer(record) for record in await connection.fetch(ROWS, after, until)]
 
     async def count(self, until: int) -> int:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             return int(await connection.fetchval(COUNT, until) or 0)
 
-    async def _learn(self, connection: Connection, missing: Sequence[str]) -> None:
+    async def _learn(self, connection: Pooled, missing: Sequence[str]) -> None:
         for start in range(0, len(missing), ASK_MANY):
             some = [*missing[start : start + ASK_MANY], missing[start]]  # a list of one would be bound as an array
             marks = ",".join(f"${number}" for number in range(1, len(some) + 1))
             for order_id, account, symbol in await connection.fetch(f"{OWNERS}({marks})", *some):
                 self._owners.learn(order_id, (account, symbol))
 
-    @contextlib.asynccontextmanager
-    async def _query(self) -> AsyncIterator[Connection]:
-        try:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._pg_url,
-                    min_size=0,
-                    max_size=READERS_MAX,
-                    timeout=CONNECT_TIMEOUT_S,
-                    command_timeout=QUERY_TIMEOUT_S,
-                    statement_cache_size=0,  # a recreated table has the old name and other columns
-                )
-            async with self._pool.acquire(timeout=QUERY_TIMEOUT_S) as connection:
-                yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            self._connected = False
-            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
-        if not self._connected:
-            self._connected = True
-            log.info("Connected to QuestDB", address=urlsplit(self._pg_url).netloc.rpartition("@")[2])
 
-
-async def _standing(connection: Connection) -> None:
+async def _standing(connection: Pooled) -> None:
     """Raise Unavailable unless both tables exist, have their keys, and accept rows."""
     if await connection.fetchval(STANDING) != 2:
         raise Unavailable("QuestDB: table fills or order_events is missing, suspended, or was created without DEDUP by another program")
@@ -216,7 +179,7 @@ class Values:
             yield (_datetime(at), *rest)
 
 
-async def _put(connection: Connection, statement: str, rows: Rows) -> None:
+async def _put(connection: Pooled, statement: str, rows: Rows) -> None:
     """Write rows through a named statement: QuestDB forgets an unnamed one after the first row."""
     if rows:
         prepared = await connection.prepare(statement, name=f"put_{next(_numbers)}", timeout=QUERY_TIMEOUT_S)

@@ -5,22 +5,21 @@ it keeps the checkpoint: a start goes back by OVERLAP_WRITES checkpoints, and DE
 """
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from typing import Final, TypeAlias
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import structlog
-from asyncpg.pool import PoolConnectionProxy
 from questdb import Protocol, QuestDBError, Sender, TimestampNanos
 
 from adapters import questwire
 from adapters.codec import decoder, encode
+from adapters.questpg import CONNECT_TIMEOUT_S, EPOCH, ERRORS, Pooled, QuestDbPool
 from adapters.questtables import BARS, LINES, SOUND, TICK_TABLES, TTL_OFF, TTL_SET, view
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.misfit import misfit
@@ -33,17 +32,13 @@ OVERLAP_WRITES: Final = 30
 """How many checkpoints a start goes back: at one a second or less, the system has long written those rows to disk."""
 CHECKPOINTS_READ: Final = 200
 KEEP_CHECKPOINTS_DAYS: Final = 7
-CONNECT_TIMEOUT_S: Final = 3.0
-QUERY_TIMEOUT_S: Final = 10.0
 WRITE_TIMEOUT_MS: Final = 30_000
 VISIBLE_WITHIN_S: Final = 20.0
 LOOK_AGAIN_S: Final = 0.05
-CONNECTIONS_MAX: Final = 4
 INVALID: Final = '"code":"invalid"'
 """In an error: QuestDB could read the request, and lines of it do not fit their table."""
 TRIES_MAX: Final = 500
 """Requests by which the lines that do not fit are looked for. One line among 50 000 takes 32."""
-EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 
 OWNERS: Final = """
 CREATE TABLE IF NOT EXISTS sink_owners (at TIMESTAMP, sink SYMBOL, owner VARCHAR, term LONG)
@@ -67,7 +62,6 @@ SUSPENDED: Final = "SELECT count() FROM tables() WHERE table_suspended AND table
 
 _CHECKPOINTS: Final = decoder(Checkpoint)
 
-Connection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 _AT: Final = attrgetter("value.at")
 
 
@@ -98,13 +92,13 @@ class QuestDbTicks:
         self._overlap = overlap
         self._term = 0
         self._number = 0
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._pool = QuestDbPool(pg_url)
         self._sender: Sender | None = None
         self._writer: asyncpg.Connection[asyncpg.Record] | None = None
 
     async def claim(self) -> Checkpoint:
         """Create what is missing, become the writer, and return the checkpoint OVERLAP_WRITES before the last one."""
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             for statement in (OWNERS, CHECKPOINTS, *TICK_TABLES.values(), *map(view, BARS)):
                 await connection.execute(statement)
             await self._standing(connection)
@@ -121,7 +115,7 @@ class QuestDbTicks:
         return _CHECKPOINTS.decode(found[self._overlap]["checkpoint"]) if len(found) > self._overlap else Checkpoint()
 
     async def write(self, rows: Sequence[ArchiveRow], checkpoint: Checkpoint) -> None:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             await self._check_owner(connection)
             if refused := [(row, why) for row in rows if not SOUND[row.table](row.value) and (why := misfit(row.value))]:
                 raise RowsRefused(refused)
@@ -134,20 +128,18 @@ class QuestDbTicks:
             await connection.execute(NOTE, self._now(), self._sink, self._number, encode(checkpoint).decode())
 
     async def checkpoint(self) -> Checkpoint:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             await self._until(connection, APPLIED)
             found = await connection.fetch(NEWEST, self._sink)
         return _CHECKPOINTS.decode(found[0]["checkpoint"]) if found else Checkpoint()
 
     async def ping(self) -> None:
-        async with self._query() as connection:
+        async with self._pool.connection() as connection:
             await connection.execute("SELECT 1")
 
     async def close(self) -> None:
         self._hang_up()
-        if self._pool is not None:
-            self._pool.terminate()
-            self._pool = None
+        self._pool.close()
 
     def _send(self, rows: Sequence[ArchiveRow]) -> None:
         """Send a batch, one request a table, and return when the server has committed it. In a thread: it takes up to seconds.
@@ -206,7 +198,7 @@ class QuestDbTicks:
             for table, its in _by_table(rows).items():
                 for first in range(0, len(its), questwire.ROWS_MAX):
                     await self._writer.executemany(questwire.insert(table), map(questwire.values, its[first : first + questwire.ROWS_MAX]))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except ERRORS:
             self._hang_up()  # a recreated table needs another statement
             raise
 
@@ -235,7 +227,7 @@ class QuestDbTicks:
         if writer is not None:
             writer.terminate()
 
-    async def _check_owner(self, connection: Connection) -> None:
+    async def _check_owner(self, connection: Pooled) -> None:
         found = await connection.fetchrow(OWNER, self._sink)
         if not self._owns(found):
             raise Fenced(f"{self._sink}: another sink claimed QuestDB: {dict(found) if found else 'the owners are gone'}")
@@ -243,13 +235,13 @@ class QuestDbTicks:
     def _owns(self, found: asyncpg.Record | None) -> bool:
         return found is not None and (found["owner"], found["term"]) == (self._owner, self._term)
 
-    async def _standing(self, connection: Connection) -> None:
+    async def _standing(self, connection: Pooled) -> None:
         names = [*TICK_TABLES, *BARS, "sink_owners", "sink_checkpoints"]
         marks = ",".join(f"${number}" for number in range(1, len(names) + 1))
         if suspended := await connection.fetchval(f"{SUSPENDED}({marks})", *names):
             raise Unavailable(f"QuestDB: {suspended} tables of ticks are suspended")
 
-    async def _until(self, connection: Connection, question: str, *values: object) -> None:
+    async def _until(self, connection: Pooled, question: str, *values: object) -> None:
         """Wait until the answer is not 0: what was written is readable a moment later."""
         until = time.monotonic() + VISIBLE_WITHIN_S
         while not await connection.fetchval(question, *values):
@@ -259,23 +251,6 @@ class QuestDbTicks:
 
     def _now(self) -> datetime:
         return EPOCH + timedelta(microseconds=self._clock.now_ns() // 1000)
-
-    @contextlib.asynccontextmanager
-    async def _query(self) -> AsyncIterator[Connection]:
-        try:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._pg_url,
-                    min_size=0,
-                    max_size=CONNECTIONS_MAX,
-                    timeout=CONNECT_TIMEOUT_S,
-                    command_timeout=QUERY_TIMEOUT_S,
-                    statement_cache_size=0,  # a recreated table has the old name and other columns
-                )
-            async with self._pool.acquire(timeout=QUERY_TIMEOUT_S) as connection:
-                yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise Unavailable(f"QuestDB: {str(error) or type(error).__name__}") from error
 
 
 def _by_table(rows: Sequence[ArchiveRow]) -> dict[str, list[ArchiveRow]]:

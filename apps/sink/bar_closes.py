@@ -1,6 +1,5 @@
 """Fills the daily closes of value at risk from the bars of the days that are over."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Protocol
 
@@ -10,7 +9,7 @@ from prometheus_client.core import Metric
 from apps.runtime import tasks
 from apps.runtime.metrics import counter
 from domain.market.bar_closes import DayBar, HeldClose, bar_closes
-from domain.ports import Clock, Prices, Unavailable
+from domain.ports import Clock, Prices
 
 log = structlog.get_logger()
 
@@ -46,6 +45,8 @@ class BarCloses:
     """Looks for days without a close. Each is written once, and again only if a late trade corrected its bar."""
 
     task = tasks.BAR_CLOSES
+    every_s = LOOK_EVERY_S
+    waiting = "daily closes wait"
 
     def __init__(self, recorded: DayBars, prices: Prices, clock: Clock, rule: CloseRule) -> None:
         self._recorded = recorded
@@ -53,21 +54,8 @@ class BarCloses:
         self._clock = clock
         self._rule = rule
         self._looks = 0
-        self._trouble = ""
+        self.trouble = ""
         self.written = 0
-
-    async def run(self) -> None:
-        """Look until cancelled. While QuestDB does not answer, nothing is written."""
-        while True:
-            try:
-                await self.look()
-            except Unavailable as trouble:
-                if str(trouble) != self._trouble:
-                    log.warning("daily closes wait", reason=str(trouble))
-                self._trouble = str(trouble)
-            else:
-                self._trouble = ""
-            await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> int:
         """Write the closes that are missing or corrected, and return their number. Unavailable."""
@@ -78,7 +66,9 @@ class BarCloses:
         held = await recorded.held(first, last)
         open_days = {bar.day for bar in await recorded.bars(first, last) if (bar.day, bar.symbol) not in held}
         complete = {(day, *of) for day in sorted(open_days) for of in await recorded.recorded(day, rule.margin_s)}
-        closes = bar_closes(await recorded.bars(first, last), held, complete, rule.venues)  # read again: with all trades that were recorded
+        # Both are read again: the bars with all trades that were recorded, the closes with what a person loaded or removed in the meantime.
+        bars = await recorded.bars(first, last)
+        closes = bar_closes(bars, await recorded.held(first, last), complete, rule.venues)
         for start in range(0, len(closes), WRITTEN_AT_ONCE):
             await self._prices.write(closes[start : start + WRITTEN_AT_ONCE])
         if closes:
@@ -91,4 +81,4 @@ class BarCloses:
         yield counter("sink_daily_closes", "Daily closes written from bars, corrections included", self.written)
 
     def stats(self) -> dict[str, object]:
-        return {"daily_closes": {"written": self.written, "waits_for": self._trouble}}
+        return {"daily_closes": {"written": self.written, "waits_for": self.trouble}}

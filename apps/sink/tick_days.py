@@ -12,7 +12,7 @@ from apps.runtime.metrics import counter, gauge
 from domain.archive.day_proof import KEYS, DayProof, Row
 from domain.archive.market_rows import TRADES
 from domain.market.close_file import day_text
-from domain.ports import Clock, Unavailable
+from domain.ports import Clock, Corrupt
 
 log = structlog.get_logger()
 
@@ -69,6 +69,8 @@ class TickDays:
     """
 
     task = tasks.TICK_DAYS
+    every_s = LOOK_EVERY_S
+    waiting = "old ticks stay"
 
     def __init__(
         self, stored: StoredDays, archive: Archive, key_of: Callable[[str, Any], Callable[[Row], Any]], clock: Clock, keep_days: int
@@ -80,22 +82,9 @@ class TickDays:
         self._keep_days = keep_days
         self._looks = 0
         self._looked: dict[tuple[str, int], int] = {}
-        self._trouble = ""
+        self.trouble = ""
         self.dropped = dict.fromkeys(KEYS, 0)
         self.unequal: dict[tuple[str, int], str] = {}
-
-    async def run(self) -> None:
-        """Look until cancelled. While QuestDB or the archive does not answer, nothing is dropped."""
-        while True:
-            try:
-                await self.look()
-            except Unavailable as trouble:
-                if str(trouble) != self._trouble:
-                    log.warning("old ticks stay", reason=str(trouble))
-                self._trouble = str(trouble)
-            else:
-                self._trouble = ""
-            await asyncio.sleep(LOOK_EVERY_S)
 
     async def look(self) -> None:
         """Compare the days that are old enough, the oldest first, and drop those that are equal. Unavailable."""
@@ -126,7 +115,10 @@ class TickDays:
         at = table, day
         if at in self.unequal and self._looks - self._looked[at] < AGAIN_AFTER_LOOKS:
             return False
-        trouble = await self._compare(table, day, rest=rest)
+        try:
+            trouble = await self._compare(table, day, rest=rest)
+        except Corrupt as unreadable:
+            trouble = str(unreadable)
         self._looked[at] = self._looks
         if trouble is None:
             self.unequal.pop(at, None)
@@ -154,7 +146,7 @@ class TickDays:
 
     def stats(self) -> dict[str, object]:
         unequal = [{"table": table, "day": day_text(day), "reason": reason} for (table, day), reason in sorted(self.unequal.items())]
-        return {"tick_days": {"dropped": dict(self.dropped), "unequal": unequal, "waits_for": self._trouble}}
+        return {"tick_days": {"dropped": dict(self.dropped), "unequal": unequal, "waits_for": self.trouble}}
 
 
 def _slices(held: Iterable[TimeSpan], day: int) -> set[int]:

@@ -12,7 +12,7 @@ from apps.runtime.chassis import Chassis, Service
 from apps.sink.metrics import series, stats
 from apps.sink.pipeline import Pipeline
 from apps.sink.routes import sink_routes
-from apps.sink.sinks import SinkParts
+from apps.sink.sinks import SinkParts, keep_up
 from domain.archive.ports import DeadLetters
 
 ALT: Final = "sink-alt"
@@ -29,7 +29,7 @@ async def build(chassis: Chassis[Any]) -> Service:
     for pipeline in pipelines:
         chassis.ready.depend(pipeline.name, partial(_trouble, pipeline, float(bounds.lag_max_sec)))
         chassis.spawn(pipeline.run, tasks.SINK, pipeline.name)
-    for run, task in ((each.run, each.task) for each in upkeep):
+    for run, task in ((partial(keep_up, each), each.task) for each in upkeep):
         chassis.spawn(run, task)
     metrics.read(chassis.registry, lambda: series(pipelines, letters, bounds.unread_percent_max, upkeep))
     routes = sink_routes(letters)

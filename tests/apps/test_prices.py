@@ -74,7 +74,7 @@ class Shelf:
 
 
 class Day:
-    """A clock that stands until it is told."""
+    """A clock that stands until it is set."""
 
     def __init__(self, today: int = TODAY) -> None:
         self.today = today

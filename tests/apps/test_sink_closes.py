@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from adapters import bus, subjects
+from adapters import bus, questbars, subjects
 from adapters.codec import encode
 from adapters.marketstreams import ensure_market_stream
 from adapters.price_history import QuestDbPrices
@@ -95,7 +95,23 @@ async def test_a_loaded_close_stays_and_days_are_looked_for_within_their_bound()
     for _ in range(LOOKS_BETWEEN):
         await keeper.look()
     whole, recent = (TODAY - 60, TODAY - 1), (TODAY - 3, TODAY - 1)
-    assert recorded.asked == [whole, *[recent] * (LOOKS_BETWEEN - 1), whole], "all days at first and now and then, else the last three"
+    assert recorded.asked[::2] == recorded.asked[1::2] == [whole, *[recent] * (LOOKS_BETWEEN - 1), whole], (
+        "all days at first and now and then, else the last three"
+    )
+
+
+async def test_a_close_that_is_loaded_during_a_look_stays() -> None:
+    clock, shelf = Hour(), Shelf()
+    loaded = DailyClose(TODAY - 1, "BTCUSD", Decimal(90), "closes.csv")
+
+    class LoadedMeanwhile(Recorded):
+        async def recorded(self, day: int, margin_s: float) -> set[tuple[str, str]]:
+            await shelf.write([loaded])
+            return await super().recorded(day, margin_s)
+
+    clock.seconds = 300
+    assert await bar_closes(LoadedMeanwhile(shelf, {TODAY - 1: "100"}, {TODAY - 1}), clock).look() == 0
+    assert list(shelf.rows.values()) == [loaded]
 
 
 async def test_while_the_store_is_away_nothing_is_lost() -> None:
@@ -142,7 +158,11 @@ def two_days(yesterday: int) -> list[Message[Any]]:
 
 
 async def test_a_recorded_day_becomes_the_close_that_risk_reads(
-    fresh_nats: LiveServer, questdb_server: LiveServer, questdb: "asyncpg.Connection[asyncpg.Record]", tmp_path: Path
+    fresh_nats: LiveServer,
+    questdb_server: LiveServer,
+    questdb: "asyncpg.Connection[asyncpg.Record]",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # given a market that was recorded over the end of a day, with a simulated close for it
     yesterday = time.time_ns() // DAY_NS - 1
@@ -168,7 +188,7 @@ async def test_a_recorded_day_becomes_the_close_that_risk_reads(
     sink.start()  # its first look may have come before the rows, and the next one is a minute later
     while len(found := await prices.recent(["BTCUSDT"], 9)) < 1 or found[0].source == SIMULATED:
         assert time.monotonic() < end, sink.said()
-    # then the venue that was recorded to the end of the day gives the close, and a day that nobody recorded to its end has none
+    # then the venue that was recorded to the end of the day gives the close, and a day that was not recorded to its end has none
     assert found == [DailyClose(yesterday - 1, "BTCUSDT", Decimal("100.5"), "bars:ALPHA")]
     sink.kill()
     bars = QuestDbDayBars(questdb_server.pg_url)
@@ -178,6 +198,10 @@ async def test_a_recorded_day_becomes_the_close_that_risk_reads(
     # and a close that a person removed stays removed
     await prices.forget("BTCUSDT", "bars:ALPHA", 0, yesterday)
     assert await bars.held(yesterday - 1, yesterday) == {(yesterday - 1, "BTCUSDT"): HeldClose("forgotten", None)}
+    # and if there are more than can be read, none is replaced
+    monkeypatch.setattr(questbars, "ROWS_MAX", 0)
+    with pytest.raises(Unavailable, match=r"more than 0 daily closes in the days of closes\.days"):
+        await bars.held(yesterday - 1, yesterday)
 
 
 async def test_views_that_do_not_follow_their_trades_are_named(

@@ -1,0 +1,89 @@
+"""Connections to QuestDB over its PostgreSQL wire; whatever fails on one is Unavailable. How its times are written there."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+from domain.ports import Unavailable
+
+log = structlog.get_logger()
+
+CONNECT_TIMEOUT_S: Final = 3.0
+QUERY_TIMEOUT_S: Final = 10.0
+CONNECTIONS_MAX: Final = 4
+NO_STATEMENTS: Final = 0
+"""No statement is kept: a recreated table has the old name and other columns."""
+STATEMENTS_MAX: Final = 100
+"""asyncpg repeats a statement (executemany) only over a connection that keeps statements: QuestDB forgets an unnamed one."""
+ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
+ONE_DAY: Final = timedelta(days=1)
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Pooled: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
+
+
+def begin_of(day: int) -> datetime:
+    """Return the begin of a day. `day` counts from 1970-01-01, UTC."""
+    return EPOCH + day * ONE_DAY
+
+
+@contextlib.asynccontextmanager
+async def connected(pg_url: str, *, timeout_s: float = QUERY_TIMEOUT_S, statements: int = NO_STATEMENTS) -> AsyncIterator[Connection]:
+    """Open one connection, for callers that ask a few times a minute. `timeout_s`: of each query. Unavailable."""
+    try:
+        connection = await asyncpg.connect(pg_url, timeout=CONNECT_TIMEOUT_S, command_timeout=timeout_s, statement_cache_size=statements)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+    except ERRORS as error:
+        raise Unavailable(f"QuestDB: {reason(error)}") from error
+
+
+class QuestDbPool:
+    """At most CONNECTIONS_MAX connections, opened when they are needed."""
+
+    def __init__(self, pg_url: str) -> None:
+        self._pg_url = pg_url
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._connected = False
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Pooled]:
+        """Lend a connection. Unavailable."""
+        try:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._pg_url,
+                    min_size=0,
+                    max_size=CONNECTIONS_MAX,
+                    timeout=CONNECT_TIMEOUT_S,
+                    command_timeout=QUERY_TIMEOUT_S,
+                    statement_cache_size=NO_STATEMENTS,
+                )
+            async with self._pool.acquire(timeout=QUERY_TIMEOUT_S) as connection:
+                yield connection
+        except ERRORS as error:
+            self._connected = False
+            raise Unavailable(f"QuestDB: {reason(error)}") from error
+        if not self._connected:
+            self._connected = True
+            log.info("Connected to QuestDB", address=urlsplit(self._pg_url).netloc.rpartition("@")[2])
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool = None
+
+
+def reason(error: Exception) -> str:
+    """Return an error's text; that of a timeout is empty, so its kind."""
+    return str(error) or type(error).__name__
