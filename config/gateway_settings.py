@@ -28,7 +28,7 @@ def _kind(text: str) -> str:
 class VenueFeedSection(Section):
     """One venue of the market. `symbols` are ours: config/instruments.yaml has the venue's names under market_symbols.
 
-    A kind ccxt:<exchange> has no ws_url: its address is part of ccxt; `rest_url` is one in its place.
+    A kind ccxt:<exchange> has no ws_url: ccxt has the exchange's address; `rest_url` replaces it.
     """
 
     kind: Annotated[str, AfterValidator(_kind)]

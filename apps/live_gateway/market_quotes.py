@@ -83,7 +83,7 @@ class MarketQuotes:
     async def _show(self, symbol: str, now: int) -> None:
         """Show what is new. A quote is shown once: shown again, it would renew the sizes that orders took since.
 
-        One that normalizer repeats is published again, so that readers know it is still valid. A book arrives shortly before its quote:
+        One that normalizer repeats is published again, which shows that it is still valid. A book arrives shortly before its quote:
         until then the last quote keeps its own book. From its next quote on a venue shows a book that belongs to it, or none.
         """
         quotes = self._market.quotes(symbol, now - AGE_MAX_NS)

@@ -22,7 +22,7 @@ DAYS: Final = 60
 LOOKED_AT_DAYS: Final = 2 * DAYS
 DAY_NS: Final = 86_400 * 10**9
 RECORDED_WITHIN_DAYS: Final = 7
-"""A real market whose newest close is older has stopped: simulated closes go on."""
+"""A real market whose newest close is older has stopped: simulated closes continue."""
 LOOK_EVERY_S: Final = 60.0
 """How often a finished day, and real closes that were loaded or removed, are noticed."""
 

@@ -55,7 +55,7 @@ class Service:
     """The parts that a service plugs into the chassis. `fast` handlers precede the router; `stop_intake` refuses new work.
 
     `mounts` are applications of their own, by the beginning of the paths that they serve. `websockets` are handlers by path; the listener
-    must have been told these paths when it opened.
+    must have been opened with these paths.
     """
 
     router: APIRouter = field(default_factory=APIRouter)

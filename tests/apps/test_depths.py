@@ -1,4 +1,4 @@
-"""One rule decides which book is used, and nothing is decoded that nobody needs: the reader of `depth.>`, and exeq that routes by it."""
+"""One rule decides which book is used, and no book is decoded before it is needed: the reader of `depth.>`, and exeq that routes by it."""
 
 import json
 from decimal import Decimal
@@ -72,7 +72,7 @@ async def test_the_last_book_of_a_symbol_at_a_venue_is_known_until_it_is_too_old
 async def test_a_book_that_is_needed_and_not_sound_is_counted_by_its_reason_and_not_used(told: Msg, reason: str) -> None:
     depths = reader()
     await depths.on_depth(told)
-    assert depths.stats() == {"taken": 1, "refused": {}}, "nobody has asked for it"
+    assert depths.stats() == {"taken": 1, "refused": {}}, "it was not asked for"
     assert (depths.of(QUOTE, 0), depths.of(QUOTE, 0)) == (None, None)
     assert depths.stats() == {"taken": 1, "refused": {reason: 1}}
     assert [sample.value for family in depths.series() for sample in family.samples if sample.labels.get("reason") == reason] == [1]

@@ -319,6 +319,25 @@ def test_stale_is_said_while_the_desk_is_frozen_and_what_was_missed_is_there_aft
     desk.until_row("Orders", "missed", "0.0061", "filled")
 
 
+def test_a_browser_without_shared_workers_keeps_its_rows_while_the_desk_is_frozen(stack: LiveStack, desk: DeskPage) -> None:
+    desk.page.call("Page.enable")
+    desk.page.call("Page.addScriptToEvaluateOnNewDocument", source="delete globalThis.SharedWorker")
+    desk.reload()
+    submitted(stack, account="kept", quantity="0.0151", price="47000")
+    desk.until_row("Orders", "kept", "0.0151", "filled")
+    desk.page.evaluate("import('./desk.js').then(({store}) => { window.before = store.hello })")
+    frozen = stack.pid("desk")
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        desk.later(STAYS_S / 60)
+        is_again = "import('./desk.js').then(({store}) => store.hello !== window.before)"
+        desk.until(lambda: desk.page.evaluate(is_again), lambda: "the state that was received, once more")
+        assert desk.shown_orders() > 0
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    desk.until_text("status", "Connection", "live")
+
+
 def test_stale_is_said_while_nats_is_frozen_though_the_desk_speaks(stack: LiveStack, desk: DeskPage) -> None:
     """What desk says of services and quotes does not make orders fresh."""
     desk.until_text("status", "Connection", "live")

@@ -31,10 +31,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
 
 @pytest.fixture
 def made(stack: LiveStack, request: pytest.FixtureRequest) -> Callable[..., Facade]:
-    """Makes keys of accounts that are named for the test."""
+    """Makes keys of accounts that are named for the file and the test: two files have a test of one name."""
 
     def make(account: str = "a", scopes: str = "trade,read") -> Facade:
-        name = f"{request.node.originalname[-50:]}-{account}"
+        name = f"{request.path.stem.removeprefix('test_')}-{request.node.originalname[-40:]}-{account}"
         answer = stack.trade("key", "create", "--account", name, "--scopes", scopes, "--json")
         assert answer.returncode == 0, answer.stderr
         key: dict[str, Any] = json.loads(answer.stdout)

@@ -1,4 +1,4 @@
-"""A program without a password, on a whole stack: whatever it asks, no journal grows by it and no account loses room."""
+"""A program without a password, on a whole stack: no journal grows by its requests and no account loses room."""
 
 import json
 from typing import Final
@@ -19,7 +19,7 @@ async def _ignore(_: Exception) -> None:
 
 async def test_a_guests_question_puts_no_answer_into_a_journal(running: LiveStack) -> None:
     with running.client() as oms:
-        assert oms.post("/orders", json={**ORDER, "account": "before"}).json()["status"] == "submitted"
+        assert oms.post("/orders", json={**ORDER, "account": "guest-before"}).json()["status"] == "submitted"
     guest = await nats.connect(f"nats://127.0.0.1:{running.state('nats').ports['nats']}", error_cb=_ignore)
     for journal in JOURNALS:
         for question in QUESTIONS:
@@ -29,7 +29,7 @@ async def test_a_guests_question_puts_no_answer_into_a_journal(running: LiveStac
     await guest.close()
     assert answered.data == b"[]"
     with running.client() as oms:
-        assert oms.post("/orders", json={**ORDER, "account": "after"}).json()["status"] == "submitted"
+        assert oms.post("/orders", json={**ORDER, "account": "guest-after"}).json()["status"] == "submitted"
     shown = running.trade("verify")
     assert shown.returncode == 0, shown.stdout + shown.stderr
 

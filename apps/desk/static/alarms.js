@@ -73,7 +73,7 @@ function tell(service, record) {
   if (told.size > TOLD_MAX) told.delete(first);
   // An order in doubt is one alarm as long as it lasts, and the row says how long.
   const doubt = kind === 'doubt' && orderId;
-  // A request that was refused is over: its sender was told.
+  // A request that was refused is over: its sender has the refusal.
   const open = doubt ? store.orders.get(orderId)?.status === 'in_doubt' : kind !== 'refused_step' || seq !== null;
   if (doubt && open && alarms.some((one) => one.id === `doubt ${orderId}` && one.open)) return;
   const where = account ? `${account}: ` : service === 'oms' ? '' : `${service}: `;

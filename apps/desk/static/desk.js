@@ -101,7 +101,11 @@ export function listen() {
   const base = new URL('./', document.baseURI);
   const inPage = () => {
     const feed = new Feed(base, take);
-    send = (message) => (message === 'restart' || message === 'join' ? feed.restart() : undefined);
+    send = (message) => {
+      if (message === 'join') for (const [event, data] of feed.store.messages()) take(event, data, undefined, true);
+      if (message === 'restart') feed.restart();
+      feed.start();
+    };
     feed.start();
   };
   if ('SharedWorker' in globalThis) {
@@ -179,7 +183,7 @@ export function keepInAddress(fields) {
   history.replaceState(null, '', `#${path}${given.length ? `?${new URLSearchParams(given)}` : ''}`);
 }
 
-/** @returns {string[]} the accounts that the stream has told of, sorted */
+/** @returns {string[]} the accounts in the stream so far, sorted */
 export function knownAccounts() {
   const found = new Set();
   for (const position of store.positions.values()) found.add(position.account);

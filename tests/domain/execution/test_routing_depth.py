@@ -86,7 +86,7 @@ THIN_AND_DEEP = "A 0bps 100x1 110x50;  B 0bps 101x2 102x50"
         (THIN_AND_DEEP, limited("120", stop_price=D(115)), "A:10"),
         # all or nothing goes to where all of it is cheapest
         (THIN_AND_DEEP, limited("120", time_in_force=TimeInForce.FOK), "B:10"),
-        # what nobody shows is valued at the last price shown
+        # what no level shows is valued at the last price shown
         ("A 0bps 100x1 104x1;  B 0bps 101x1 102x1", order(), "B:10"),
     ],
 )

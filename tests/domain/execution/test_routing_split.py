@@ -42,7 +42,7 @@ def legs(market: str, asked: OrderSubmitted, policy: str = "split", **more: obje
         ("A 1bps 99x9 100x10;  B 1bps 99x9 101x10", order(), "A:10"),
         # it shows 6: the next takes the rest
         ("A 1bps 99x9 100x6;  B 1bps 99x9 101x10", order(), "A:6 B:4"),
-        # neither shows enough: what nobody shows stays with the cheapest
+        # neither shows enough: what no venue shows stays with the cheapest
         ("A 1bps 99x9 100x6;  B 1bps 99x9 101x3", order(), "A:7 B:3"),
         # a limit that the second venue does not meet
         ("A 1bps 99x9 100x6;  B 1bps 99x9 101x10", limited("100"), "A:10"),
@@ -58,7 +58,7 @@ def legs(market: str, asked: OrderSubmitted, policy: str = "split", **more: obje
         # not less than a venue accepts (notional 50), and whole lots
         ("A 1bps 99x9 100x9.9;  B 1bps 99x9 101x0.4;  C 1bps 99x9 102x9", order(), "A:10"),
         ("A 1bps 99x9 100x6.05;  B 1bps 99x9 101x9", order(), "A:6 B:4"),
-        # nobody shows anything
+        # no venue shows anything
         ("A 2bps -;  B 1bps -", order(), "B:10"),
     ],
 )
