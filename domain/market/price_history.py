@@ -94,7 +94,7 @@ def _by_symbol(closes: Iterable[DailyClose]) -> dict[tuple[str, bool], dict[int,
 
 
 def _joined(made_up: Mapping[int, Decimal], real: Mapping[int, Decimal], age_max_days: int, *, ratios: bool) -> Mapping[int, Decimal]:
-    """Return the simulated closes up to the first real one, and the real ones; the simulated ones alone if they continue beyond the last one.
+    """Return the simulated closes up to the first real one, and the real ones; only the simulated ones if they continue beyond the last.
 
     The two markets have other prices. So the simulated ones are scaled to end at the first real one: their returns (or differences) stay,
     and there is no step from one market to the other. Nothing is joined over more than `age_max_days`.
