@@ -119,7 +119,7 @@ def terms_denial(
         return Denial("price_not_allowed", plain(price))
     if needs_stop and stop_price is None:
         return Denial("stop_price_required")
-    if stop_price is not None and not needs_stop:
+    if stop_price is not None and not needs_stop and type_ is not OrderType.TRAILING_STOP:
         return Denial("stop_price_not_allowed", plain(stop_price))
     if denial := quantity_denial(instrument, quantity):
         return denial
@@ -153,6 +153,8 @@ def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> b
 
 def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) -> Denial | None:
     """Refuse post-only for an order that cannot rest: it needs a limit price and a time in force that rests."""
-    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)):
+    if post_only and (
+        type_ in (OrderType.MARKET, OrderType.STOP, OrderType.TRAILING_STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
+    ):
         return Denial("post_only_not_allowed")
     return None

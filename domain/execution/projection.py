@@ -19,16 +19,26 @@ ROUTED_KEPT_MAX: Final = 10_000
 
 STATE_VERSION: Final = 2
 """To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
-OLDER_SHAPES: Final = ("2-c6a424703ad3255f42015a1a5fb75660", "2-f57ab318a5a586dbecce87cb6d336c1a")
-"""Before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch. Defaults stand for them."""
+OLDER_SHAPES: Final = (
+    "2-b6e40e7fd9621657b28897953973b22d",
+    "2-c6a424703ad3255f42015a1a5fb75660",
+    "2-f57ab318a5a586dbecce87cb6d336c1a",
+)
+"""Before orders could trail; before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch.
+Defaults stand for them.
+"""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An order without a route, when the journal queued it (None before that), and the venues of its earlier routes."""
+    """An order without a route, when the journal queued it (None before that), and the venues of its earlier routes.
+
+    `best`: of a trailing stop, the best price that the journal has.
+    """
 
     terms: e.OrderSubmitted
     queued_at: int | None = None
     tried: tuple[str, ...] = ()
+    best: Decimal | None = None
 
 
 class Working(msgspec.Struct, array_like=True, gc=False):
@@ -65,6 +75,8 @@ class Executions:
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
+        self.trailing: dict[str, dict[str, Waiting]] = {}
+        """Trailing stops, by symbol. All of them wait here; a `stop_price` of None follows from the first quote."""
         self._aside: dict[str, None] = {}
         """Triggered stops that are not routed before OrderReleased."""
         self._waiting: dict[str, Waiting] = {}
@@ -104,6 +116,8 @@ class Executions:
                 self._queue(event)
             case e.OrderTriggered():
                 self._trigger(event)
+            case e.StopTrailed():
+                self._trail(event)
             case e.OrderReleased():
                 self._aside.pop(event.order_id, None)
                 self.queue_again(event.order_id)
@@ -144,7 +158,9 @@ class Executions:
     def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
         if terms.order_id in self._aside:
             return
-        if terms.stop_price is not None and (self._holds_stops or terms.exclusive):
+        if terms.order_type is OrderType.TRAILING_STOP:
+            self.trailing.setdefault(terms.symbol, {})[terms.order_id] = self._waiting[terms.order_id]
+        elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
         else:
             self.queue.put(terms, queued_at)
@@ -152,13 +168,22 @@ class Executions:
     def _wake(self, terms: e.OrderSubmitted) -> None:
         if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
             del self.sleeping[terms.symbol]
+        if (trails := self.trailing.get(terms.symbol)) and trails.pop(terms.order_id, None) and not trails:
+            del self.trailing[terms.symbol]
+
+    def _trail(self, event: e.StopTrailed) -> None:
+        if waiting := self._waiting.get(event.order_id):
+            terms = msgspec.structs.replace(waiting.terms, stop_price=event.stop_price)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms, best=event.best)
+            self.queue_again(event.order_id)
 
     def _trigger(self, event: e.OrderTriggered) -> None:
         """Turn the stop into a market or limit order; it keeps its place in the queue."""
         if waiting := self._waiting.get(event.order_id):
             self._wake(waiting.terms)
-            kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
-            terms = msgspec.structs.replace(waiting.terms, order_type=kind, stop_price=None)
+            price = waiting.terms.price if event.limit_price is None else event.limit_price
+            kind = OrderType.MARKET if price is None else OrderType.LIMIT
+            terms = msgspec.structs.replace(waiting.terms, order_type=kind, price=price, stop_price=None)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
             if event.waits_for:
                 self._aside[event.order_id] = None
@@ -228,11 +253,13 @@ class Executions:
 
     def _replaced(self, event: e.OrderReplaced) -> None:
         """Apply new terms. A queued order keeps its place; a route chosen for its old terms will be refused."""
-        changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
+        changed: dict[str, object] = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
         if waiting := self._waiting.get(event.order_id):
             changed["stop_price"] = _still_stop(waiting.terms, event)
+            if event.trail is not None:
+                changed["trail"] = event.trail
             terms = msgspec.structs.replace(waiting.terms, **changed)
-            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms)
             self.queue.change(terms)
             self.queue_again(event.order_id)
         elif working := self.working.get(event.order_id):

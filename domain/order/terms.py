@@ -9,13 +9,14 @@ from operator import attrgetter
 from typing import Any, Final
 
 from domain.order.commands import Terms
+from domain.order.copier import copier
 from domain.order.events import OrderSubmitted
-from domain.order.order import Asked, Order, copier
+from domain.order.order import Asked, Order
 from domain.values import order_id_of
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))
 """The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
-FIRST: Final = ("quantity", "price", "stop_price")
+FIRST: Final = ("quantity", "price", "stop_price", "trail")
 """The fields of these that a replace may change; the quantity comes first."""
 LASTING: Final = tuple(name for name in FIELDS if name not in FIRST)
 
@@ -49,6 +50,8 @@ def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
 def again(order: Order, client_order_id: str, quantity: Decimal) -> Terms:
     """Return the order's current terms for another order of its account, under a new id and for another quantity."""
     values = dict(zip(FIELDS, _fields(order), strict=True)) | {"client_order_id": client_order_id, "quantity": quantity}
+    if order.trail is not None:
+        values["price"] = None  # it has a limit only once it has triggered
     return Terms(order_id=order_id_of(order.account, client_order_id), **values)
 
 
