@@ -145,7 +145,7 @@ def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
         if word == "stop":
             changed = {"stop_price": Decimal(words.pop(0))}
         elif word == "trail":
-            changed = {"trail": Trail(amount=Decimal(words.pop(0)))}
+            changed = {"trail": msgspec.structs.replace(order.trail or Trail(), amount=Decimal(words.pop(0)), percent=None)}
         elif word == "checked":
             changed = {"decision": given.approved()}
         elif word == "denied":

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from nats.aio.client import Client
@@ -28,6 +28,7 @@ from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
 from apps.journal.snapshots import Snapshotter
@@ -44,6 +45,8 @@ from domain.instruments import Instrument
 from domain.market.quotes import STALE, Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
+
+MILLISECOND_NS: Final = 1_000_000
 
 
 async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Service:
@@ -93,7 +96,8 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
-    chassis.spawn(StopOrders(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
+    trailing = TrailingStops(executor, executions, instruments, switch.forbids, int(settings.routing.trail_every_ms * MILLISECOND_NS))
+    chassis.spawn(StopOrders(executor, executions, market, clock, rules.quote_age_max_ns, trailing).run, tasks.STOPS)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))

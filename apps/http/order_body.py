@@ -11,6 +11,7 @@ from apps.http.problem import ECHO_MAX, Refusal, malformed
 from apps.http.schema import NUMBER, PRICE, described
 from domain.instruments import Denial, Instrument, terms_denial
 from domain.order.commands import Terms
+from domain.order.trail import trail_denial
 from domain.values import OrderType, Side, TimeInForce
 
 _TYPE: Final = described("Defaults to limit if a price is given, else market.")
@@ -64,7 +65,8 @@ def terms_of(
     )
     if instrument is None:
         raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
-    if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
+    denial = terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only)
+    if denial := denial or trail_denial(instrument, terms.order_type, terms.trail):
         raise _untradable(denial)
     return terms
 

@@ -11,6 +11,7 @@ from apps.http.body import client_order_id_of, exact_number, identifier, read_ob
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
 from apps.oms.submit_body import Priority, TermsReader, moment
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
@@ -56,6 +57,11 @@ class LegBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     priority: Priority | UnsetType | None = UNSET
     post_only: bool | UnsetType | None = UNSET
     reduce_only: bool | UnsetType | None = UNSET
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
+    trail_trigger: TrailWord = UNSET
+    limit_offset: TrailNumber = UNSET
+    activation_price: TrailPrice = UNSET
 
 
 _LIST: Final = msgspec.json.Decoder(ListBody)
@@ -135,6 +141,7 @@ class ListReader:
             reduce_only=leg.reduce_only is True,
             group_id=list_id,
             role=str(_role(found.type, leg, number)),
+            trail=read_trail(leg, negative=negative),
         )
 
 
@@ -212,8 +219,8 @@ def _check_options(found: ListBody, made: Sequence[Terms]) -> None:
         if terms.reduce_only and found.type is not ListType.NONE:
             raise of_leg(malformed(f"reduce_only is not allowed in a list of type {found.type}", "/reduce_only"), number)
         needs_stop = terms.role == Role.STOP_LOSS
-        if terms.role in EXITS and needs_stop != (terms.stop_price is not None):
-            name = "a stop_loss needs a stop_price" if needs_stop else "a take_profit has no stop_price"
+        if terms.role in EXITS and needs_stop != (terms.stop_price is not None or terms.trail is not None):
+            name = "a stop_loss needs a stop_price, or a trail" if needs_stop else "a take_profit has no stop_price, and no trail"
             raise of_leg(malformed(name, "/stop_price"), number)
 
 

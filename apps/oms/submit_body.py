@@ -13,10 +13,12 @@ from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial, Instrument, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
 from domain.order.commands import Terms
 from domain.order.events import Candidate
+from domain.order.trail import trail_denial
 from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -59,6 +61,11 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "No size limit and no minimum notional apply."
         ),
     ] = UNSET
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
+    trail_trigger: TrailWord = UNSET
+    limit_offset: TrailNumber = UNSET
+    activation_price: TrailPrice = UNSET
 
 
 Touching = Callable[[str, Side], Candidate | None]
@@ -136,6 +143,7 @@ class TermsReader:
             reduce_only=parsed.reduce_only is True,
             notional=notional,
             quote=quote,
+            trail=read_trail(parsed, negative=negative),
         )
 
     def account_of(self, own: str) -> str:
@@ -170,6 +178,7 @@ class TermsReader:
         return (
             (None if terms.notional is None else _notional_denial(instrument, terms))
             or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
+            or trail_denial(instrument, terms.order_type, terms.trail)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
             or _expiry_denial(terms, now_ns)
         )

@@ -252,7 +252,8 @@ def check_settled(audit: Audit, reserved: Iterable[str]) -> Iterator[Violation]:
 def _may_wait(order: Order) -> bool:
     """Return whether the order waits for as long as its list lets it: a held leg, or a stop that the market has not reached."""
     held = order.role in HELD_ROLES and order.status is State.RISK_CHECKED
-    return held or (order.exclusive and order.status is State.QUEUED and not order.triggered)
+    sleeps = order.exclusive or order.trail is not None
+    return held or (sleeps and order.status is State.QUEUED and not order.triggered)
 
 
 def state_hash(audit: Audit) -> str:

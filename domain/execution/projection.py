@@ -30,15 +30,11 @@ Defaults stand for them.
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """An order without a route, when the journal queued it (None before that), and the venues of its earlier routes.
-
-    `best`: of a trailing stop, the best price that the journal has.
-    """
+    """An order without a route, when the journal queued it (None before that), and the venues of its earlier routes."""
 
     terms: e.OrderSubmitted
     queued_at: int | None = None
     tried: tuple[str, ...] = ()
-    best: Decimal | None = None
 
 
 class Working(msgspec.Struct, array_like=True, gc=False):
@@ -55,12 +51,16 @@ class Working(msgspec.Struct, array_like=True, gc=False):
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list."""
+    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list.
+
+    `best`: the best prices that the journal has of trailing stops, by order.
+    """
 
     waiting: tuple[Waiting, ...]
     working: tuple[Working, ...]
     routed: tuple[e.OrderRouted, ...]
     aside: tuple[str, ...] = ()
+    best: tuple[tuple[str, Decimal], ...] = ()
 
 
 class Executions:
@@ -75,8 +75,10 @@ class Executions:
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
-        self.trailing: dict[str, dict[str, Waiting]] = {}
-        """Trailing stops, by symbol. All of them wait here; a `stop_price` of None follows from the first quote."""
+        self.trailing: dict[str, dict[str, e.OrderSubmitted]] = {}
+        """Trailing stops, by symbol, with their recorded stop prices. All of them wait here."""
+        self.best: dict[str, Decimal] = {}
+        """The best price recorded of a trailing stop."""
         self._aside: dict[str, None] = {}
         """Triggered stops that are not routed before OrderReleased."""
         self._waiting: dict[str, Waiting] = {}
@@ -92,7 +94,8 @@ class Executions:
 
     def state(self) -> ExecutionsState:
         """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
-        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()), tuple(self._aside))
+        waiting, working, routed = tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values())
+        return ExecutionsState(waiting, working, routed, tuple(self._aside), tuple(self.best.items()))
 
     def restore(self, state: ExecutionsState) -> None:
         """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""
@@ -102,6 +105,7 @@ class Executions:
         self.working = {working.terms.order_id: working for working in state.working}
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
         self._aside = dict.fromkeys(state.aside)
+        self.best = dict(state.best)
         for waiting in state.waiting:
             self.queue_again(waiting.terms.order_id)
 
@@ -159,7 +163,7 @@ class Executions:
         if terms.order_id in self._aside:
             return
         if terms.order_type is OrderType.TRAILING_STOP:
-            self.trailing.setdefault(terms.symbol, {})[terms.order_id] = self._waiting[terms.order_id]
+            self.trailing.setdefault(terms.symbol, {})[terms.order_id] = terms
         elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
         else:
@@ -168,13 +172,16 @@ class Executions:
     def _wake(self, terms: e.OrderSubmitted) -> None:
         if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
             del self.sleeping[terms.symbol]
-        if (trails := self.trailing.get(terms.symbol)) and trails.pop(terms.order_id, None) and not trails:
-            del self.trailing[terms.symbol]
+        if (trails := self.trailing.get(terms.symbol)) and trails.pop(terms.order_id, None):
+            self.best.pop(terms.order_id, None)
+            if not trails:
+                del self.trailing[terms.symbol]
 
     def _trail(self, event: e.StopTrailed) -> None:
         if waiting := self._waiting.get(event.order_id):
             terms = msgspec.structs.replace(waiting.terms, stop_price=event.stop_price)
-            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms, best=event.best)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms)
+            self.best[event.order_id] = event.best
             self.queue_again(event.order_id)
 
     def _trigger(self, event: e.OrderTriggered) -> None:

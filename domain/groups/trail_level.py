@@ -9,7 +9,6 @@ from domain.market.quotes import Quote
 from domain.order.trail import Trail, TrailTrigger, behind, distance, tighter
 from domain.values import ZERO, Side
 
-
 HALF: Final = Decimal("0.5")
 
 
@@ -68,8 +67,8 @@ def _is_active(trail: Trail, side: Side, price: Decimal) -> bool:
 
 
 def _on_tick(price: Decimal, side: Side, tick: Decimal) -> Decimal:
-    rest = price % tick
-    if not rest:
-        return price
-    below = price - rest if rest > ZERO else price - rest - tick
-    return below if side is Side.SELL else below + tick
+    """Return the next price on the tick, down for a sell, up for a buy."""
+    steps, rest = divmod(price, tick)  # towards zero
+    if rest:
+        steps += (side is Side.BUY) - (price < ZERO)
+    return steps * tick
