@@ -16,7 +16,8 @@ TrailWord = Annotated[
     TrailTrigger | UnsetType | None,
     described("The price that a trailing stop follows: touch (the bid for a sell, the ask for a buy) or mid. Defaults to touch."),
 ]
-NAMES: Final = ("trail_amount", "trail_percent", "trail_trigger", "limit_offset", "activation_price")
+_NOT_GIVEN: Final = (UNSET,) * 5
+"""The usual case, in which nothing is read."""
 
 
 class TrailFields(Protocol):
@@ -31,15 +32,17 @@ class TrailFields(Protocol):
 
 def read_trail(found: TrailFields, *, negative: bool = False) -> Trail | None:
     """Return how the stop of a body trails; None if it has no such field. `negative`: prices may be negative. Refusal 400."""
-    if all(getattr(found, name) in (UNSET, None) for name in NAMES):
+    given = found.trail_amount, found.trail_percent, found.trail_trigger, found.limit_offset, found.activation_price
+    if given == _NOT_GIVEN:
         return None
-    return Trail(
+    trail = Trail(
         amount=exact_number(found.trail_amount, "trail_amount"),
         percent=exact_number(found.trail_percent, "trail_percent"),
         trigger=found.trail_trigger or TrailTrigger.TOUCH,
         limit_offset=exact_number(found.limit_offset, "limit_offset"),
         activation_price=exact_number(found.activation_price, "activation_price", negative=negative),
     )
+    return None if trail == Trail() and not found.trail_trigger else trail
 
 
 def replaced_trail(trail: Trail, amount: Decimal | None, percent: Decimal | None) -> Trail:

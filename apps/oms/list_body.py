@@ -12,11 +12,12 @@ from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
 from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
-from apps.oms.submit_body import Priority, TermsReader, moment
+from apps.oms.submit_body import Priority, TermsReader, moment, type_of
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
 from domain.order.commands import Terms
 from domain.order.group import ListTerms, ListType, Role, Trigger, list_id_of
+from domain.order.trail import Trail
 from domain.values import OrderType, Side, TimeInForce, derived_id, opposite, order_id_of
 
 LEGS_MAX: Final = 50
@@ -123,6 +124,7 @@ class ListReader:
         quantity = _required(exact_number(source.quantity, "quantity"), "quantity")
         price = exact_number(leg.price, "price", negative=negative)
         stop_price = exact_number(leg.stop_price, "stop_price", negative=negative)
+        trail = read_trail(leg, negative=negative)
         client_order_id = client_order_id_of(leg.client_order_id) or derived_id("leg", list_id, str(number))
         return Terms(
             order_id=order_id_of(account, client_order_id),
@@ -130,7 +132,7 @@ class ListReader:
             client_order_id=client_order_id,
             symbol=symbol,
             side=opposite(side) if follows else side,
-            order_type=leg.type or _type_of(price, stop_price),
+            order_type=leg.type or _type_of(price, stop_price, trail),
             quantity=quantity,
             price=price,
             stop_price=stop_price,
@@ -141,7 +143,7 @@ class ListReader:
             reduce_only=leg.reduce_only is True,
             group_id=list_id,
             role=str(_role(found.type, leg, number)),
-            trail=read_trail(leg, negative=negative),
+            trail=trail,
         )
 
 
@@ -159,10 +161,10 @@ def _leg(raw: msgspec.Raw, number: int) -> LegBody:
         raise of_leg(refusal, number) from None
 
 
-def _type_of(price: Decimal | None, stop_price: Decimal | None) -> OrderType:
-    if stop_price is not None:
+def _type_of(price: Decimal | None, stop_price: Decimal | None, trail: Trail | None) -> OrderType:
+    if stop_price is not None and trail is None:
         return OrderType.STOP if price is None else OrderType.STOP_LIMIT
-    return OrderType.MARKET if price is None else OrderType.LIMIT
+    return type_of(price, trail)
 
 
 def _required(value: Any, field: str) -> Any:

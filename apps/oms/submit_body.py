@@ -18,7 +18,7 @@ from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial, Instrument, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
 from domain.order.commands import Terms
 from domain.order.events import Candidate
-from domain.order.trail import trail_denial
+from domain.order.trail import Trail, trail_denial
 from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -47,7 +47,10 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             pattern=CLIENT_ORDER_ID_PATTERN,
         ),
     ] = UNSET
-    type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
+    type: Annotated[
+        OrderType | UnsetType | None,
+        described("Defaults to trailing_stop if it trails, else to limit if a price is given, else to market."),
+    ] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc.")] = UNSET
@@ -75,6 +78,13 @@ Touching = Callable[[str, Side], Candidate | None]
 def nothing_quoted(symbol: str, side: Side) -> Candidate | None:
     """Return None: nothing is quoted here."""
     return None
+
+
+def type_of(price: Decimal | None, trail: Trail | None) -> OrderType:
+    """Return the type of an order that names none."""
+    if trail is not None:
+        return OrderType.TRAILING_STOP
+    return OrderType.MARKET if price is None else OrderType.LIMIT
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
@@ -123,7 +133,7 @@ class TermsReader:
         if own not in (account, EVERY_ACCOUNT):
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
-        quote = None
+        trail, quote = read_trail(parsed, negative=negative), None
         if quantity is None:
             quantity, quote = self.sized(parsed.symbol, parsed.side, notional or ZERO, price)
         return Terms(
@@ -132,7 +142,7 @@ class TermsReader:
             client_order_id=client_order_id,
             symbol=parsed.symbol,
             side=parsed.side,
-            order_type=parsed.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
+            order_type=parsed.type or type_of(price, trail),
             quantity=quantity,
             price=price,
             stop_price=stop_price,
@@ -143,7 +153,7 @@ class TermsReader:
             reduce_only=parsed.reduce_only is True,
             notional=notional,
             quote=quote,
-            trail=read_trail(parsed, negative=negative),
+            trail=trail,
         )
 
     def account_of(self, own: str) -> str:
