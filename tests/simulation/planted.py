@@ -7,6 +7,7 @@ import apps.journal.group_commit
 import apps.journal.shard_host
 import apps.oms.submit
 import domain.groups.contingency
+import domain.groups.trail_level
 import domain.order.decider
 import domain.order.order
 import domain.order.route_end
@@ -28,6 +29,7 @@ from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Fenced, Head, Unavailable
 from domain.risk.exposure import Exposure
+from domain.values import Side
 from tests.simulation import planted_wire
 from tests.simulation.journal import Disk
 from tests.simulation.planting import PLANTS, Patch, plant
@@ -264,3 +266,11 @@ def _() -> list[Patch]:
 @plant("what follows for a list comes in a commit of its own, if ever")
 def _() -> list[Patch]:
     return [(ListReactions, "follow", lambda self, members, facts: ())]
+
+
+@plant("a trailing stop may loosen")
+def _() -> list[Patch]:
+    def tighter(side: Side, stop_price: Decimal, than: Decimal | None) -> bool:
+        return True
+
+    return [(domain.groups.trail_level, "tighter", tighter), (domain.order.decider, "tighter", tighter)]

@@ -15,6 +15,7 @@ from apps.oms.submit import unavailable
 from domain.audit.checker import ObservedAnswer
 from domain.order.commands import Terms
 from domain.order.order import Order
+from domain.order.trail import Trail
 from domain.ports import Unavailable
 from domain.values import OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
@@ -29,6 +30,8 @@ BY = "PKTRADER222222222222"
 """The key of every client: what it asks for goes through the journal, the folds and the checker."""
 EXITS = range(9, 100, 2)
 """Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
+TRAILS = range(4, 100, 7)
+"""Orders that are trailing stops, if they are not among those. The market stands still, so they follow it once, and after each replace."""
 FINAL = ("submitted", "rejected", "reused")
 
 
@@ -97,7 +100,9 @@ class Trader:
             expire_at=expire_at,
             priority=chance.randint(0, 2),
         )
-        return _exit(terms) if flips and number in EXITS else terms
+        if flips and number in EXITS:
+            return _exit(terms)
+        return _trailing(terms, number) if number in TRAILS else terms
 
     async def _until_answered(self, terms: Terms) -> None:
         self.waiting += 1
@@ -129,9 +134,11 @@ class Trader:
         """PATCH /orders/{id}: more or less of it, or another price; asked again like every other request."""
         quantity = Decimal(chance.randint(1, 140)) / 10 if chance.random() < 0.7 else None
         price = chance.choice((market.BID, market.MID, market.ASK)) if terms.price is not None and chance.random() < 0.6 else None
-        if quantity is None and price is None:
+        trail = Decimal(chance.randint(1, 9)) / 100 if terms.trail is not None else None
+        if quantity is None and price is None and trail is None:
             return
-        asked = NewTerms(quantity, price, None, f"{terms.client_order_id} {quantity} @ {price}")
+        name = f"{terms.client_order_id} {quantity} @ {price}" + ("" if trail is None else f" trail {trail}")
+        asked = NewTerms(quantity, price, None, name, trail_amount=trail)
         for _ in range(3):
             outcome, *_ = await self._asked(lambda oms: _replaced(oms, terms.order_id, asked))
             self._world.tell("client replaces %s by %s @%s: %s", terms.order_id, quantity, price, outcome)
@@ -173,6 +180,18 @@ def _exit(terms: Terms) -> Terms:
     some = (terms.quantity // 4 + 1) / 2
     resting = msgspec.structs.replace(terms, order_type=OrderType.LIMIT, price=market.MID, quantity=some, reduce_only=True)
     return msgspec.structs.replace(resting, time_in_force=TimeInForce.GTC, expire_at=None)
+
+
+def _trailing(terms: Terms, number: int) -> Terms:
+    """A trailing stop. Each third one is reached at once, by the stop price that it begins with. No chance is drawn for it."""
+    touch = market.ASK if terms.side is Side.BUY else market.BID
+    trail = Trail(
+        amount=Decimal(number % 5 + 1) / 100,
+        limit_offset=Decimal("0.02") if number % 2 else None,
+        activation_price=touch if number % 4 == 0 else None,
+    )
+    asked = msgspec.structs.replace(terms, order_type=OrderType.TRAILING_STOP, price=None, stop_price=None if number % 3 else touch)
+    return msgspec.structs.replace(asked, trail=trail, time_in_force=TimeInForce.GTC, expire_at=None)
 
 
 async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool]:
