@@ -96,8 +96,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
-    trailing = TrailingStops(executor, executions, instruments, switch.forbids, int(settings.routing.trail_every_ms * MILLISECOND_NS))
-    chassis.spawn(StopOrders(executor, executions, market, clock, rules.quote_age_max_ns, trailing).run, tasks.STOPS)
+    _watch_held(chassis, executor, market, clock, rules.quote_age_max_ns, instruments, switch)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
@@ -110,6 +109,21 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
     routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
+
+
+def _watch_held(
+    chassis: Chassis[ExeqSettings],
+    executor: Executor,
+    market: Market,
+    clock: Clock,
+    quote_age_max_ns: int,
+    instruments: Mapping[str, Instrument],
+    switch: ExeqKillSwitch,
+) -> None:
+    """Start what releases the orders that wait here for a price."""
+    every_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS)
+    trailing = TrailingStops(executor, executor.executions, instruments, switch.forbids, every_ns)
+    chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns, trailing).run, tasks.STOPS)
 
 
 async def _follow_market(
