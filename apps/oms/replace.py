@@ -25,7 +25,7 @@ from domain.order.replace import reason_against, terms_wanted, under_way, weighs
 from domain.order.terms import replacement
 from domain.order.trail import Trail, trail_denial
 from domain.ports import Unavailable
-from domain.values import ZERO, OrderType, plain
+from domain.values import ZERO, plain
 
 FOLLOWING: Final = HELD_ROLES | {Role.ALTERNATIVE}
 """Roles of orders whose quantity their list sets."""
@@ -164,13 +164,11 @@ class ReplaceHandler:
         instrument = self._instruments.get(order.symbol)
         if instrument is None:
             raise untradable(Denial("unknown_symbol", order.symbol))
-        kind, stop_price = order.order_type, wanted.stop_price
         if order.trail is not None and asked.stop_price is not None:
             raise untradable(Denial("stop_price_not_allowed", plain(asked.stop_price)))
-        if order.trail is not None and order.triggered:  # it is a market or limit order by now
-            kind, stop_price = OrderType.MARKET if order.price is None else OrderType.LIMIT, None
-        denial = terms_denial(instrument, kind, wanted.quantity, wanted.price, stop_price, reduce_only=order.reduce_only)
-        if denial := denial or trail_denial(instrument, order.order_type, wanted.trail):
+        new = replacement(order, wanted, "")
+        denial = terms_denial(instrument, new.order_type, new.quantity, new.price, new.stop_price, reduce_only=new.reduce_only)
+        if denial := denial or trail_denial(instrument, new.order_type, new.trail):
             raise untradable(denial)
 
     async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> RiskReply | None:
