@@ -277,7 +277,7 @@ def _trailing(name: str, trail: Trail, lines: Sequence[str], now: int) -> Iterat
     asked = given.terms("10", None, side="sell", order_type="trailing_stop")
     named = {"order_id": order_id_of("tess", name), "account": "tess", "client_order_id": name, "trail": trail}
     terms = msgspec.structs.replace(asked, **named)
-    decision = c.RiskReply(order_id=terms.order_id, limits_version=3, reference=Decimal("50.5"))
+    decision = c.RiskDecision(order_id=terms.order_id, limits_version=3, reference=Decimal("50.5"))
     order: Order | None = None
     for line in ("", *lines):
         command = table.command(line, order, 0) if order else given.submit(terms, decision)
