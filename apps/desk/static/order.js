@@ -4,8 +4,10 @@ import { call, get, problemText } from './api.js';
 import { store, useDesk } from './desk.js';
 import { between, isDecimal, longTime, shortTime, text } from './format.js';
 import { Machine, machineLayout } from './lifecycle.js';
+import { flagsOf, isHeld } from './lists.js';
 import { Checks, Num, Scroll, Side, State } from './parts.js';
 import { chosenVenues } from './preview.js';
+import { may } from './session.js';
 import { isOpen } from './store.js';
 import { checkName, fieldOf, meaning } from './words.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
@@ -25,8 +27,8 @@ async function load(id) {
   return { order: order.data, events: timeline.data?.events ?? [], routes: routes.data, decision: decision.data, problem: order.problem };
 }
 
-/** @param {{ id: string, close: () => void, cancel: (rows: any[]) => void }} props */
-export function OrderDetails({ id, close, cancel }) {
+/** @param {{ id: string, close: () => void, cancel: (rows: any[]) => void, openList: (id: string, orderId?: string) => void }} props */
+export function OrderDetails({ id, close, cancel, openList }) {
   useDesk(150);
   const [loaded, setLoaded] = useState(/** @type {Loaded | null} */ (null));
   const [past, setPast] = useState(/** @type {any} */ (null));
@@ -51,7 +53,8 @@ export function OrderDetails({ id, close, cancel }) {
       <h2 tabindex="-1" ref=${heading}>${order ? html`<${Side} side=${order.side} /> <${Num} value=${order.quantity} /> ${order.symbol}${order.price ? html` @ <${Num} value=${order.price} />` : ''}` : 'Order'}</h2>
       ${order ? html`<${State} state=${order.status} />` : null}
       <span class="spacer"></span>
-      ${order && isOpen(order) ? html`<button type="button" class="danger-quiet" onClick=${() => cancel([order])}>Cancel order</button>` : null}
+      ${order?.group_id ? html`<button type="button" onClick=${() => openList(order.group_id, id)}>Open list</button>` : null}
+      ${order && isOpen(order) && may('cancel') ? html`<button type="button" class="danger-quiet" onClick=${() => cancel([order])}>Cancel order</button>` : null}
       <button type="button" onClick=${close}>Close</button>
     </header>
     ${loaded?.problem ? html`<p class="error">${problemText(loaded.problem)}</p>` : null}
@@ -59,7 +62,7 @@ export function OrderDetails({ id, close, cancel }) {
     <div class="order-body">
       <div class="order-column">
         <${Timeline} events=${loaded?.events ?? []} showPast=${showPast} past=${past} back=${() => setPast(null)} />
-        ${order && isOpen(order) ? html`<${Replace} order=${order} key=${id} />` : null}
+        ${order && isOpen(order) && may('trade') ? html`<${Replace} order=${order} key=${id} />` : null}
         <${Copies} order=${loaded?.order} />
         ${loaded?.events.length ? html`<details><summary>Raw events</summary><pre tabindex="0" aria-label="Raw events">${loaded.events.map((event) => JSON.stringify(event)).join('\n')}</pre></details>` : null}
       </div>
@@ -80,6 +83,7 @@ function Facts({ order }) {
     ['Average', html`<${Num} value=${order.average_price} />`], ['Fees', html`<${Num} value=${order.fees} />`],
     ['Account', order.account], ['Type', `${order.type} ${order.time_in_force}`],
     ...(order.stop_price ? [['Stop price', html`<${Num} value=${order.stop_price} />`]] : []),
+    ...(order.group_id ? [['In its list', `${order.role}${isHeld(order) ? ', waits for its entry' : ''}${flagsOf(order).map((flag) => `, ${flag}`).join('')}`]] : []),
     ...(order.reason ? [['Reason', html`<span title=${meaning(order.reason)}>${order.reason}</span>`]] : []),
     ...(order.replacing ? [['Waits for', JSON.stringify(order.replacing)]] : []),
     ['Seq', html`<${Num} value=${order.seq} />`], ['Created', html`<span class="num">${longTime(order.created_at)}</span>`],
