@@ -43,10 +43,10 @@ export const ORDER_COLUMNS = [
   number('quantity', 'Quantity', 'minmax(62px, 1fr)'),
   number('price', 'Price', 'minmax(74px, 1fr)'),
   word('status', 'Status', '122px', true),
-  number('cum_quantity', 'Filled', 'minmax(56px, 1fr)', true),
-  number('leaves_quantity', 'Leaves', 'minmax(56px, 1fr)', true),
+  number('cum_quantity', 'Filled', 'minmax(60px, 1fr)', true),
+  number('leaves_quantity', 'Leaves', 'minmax(60px, 1fr)', true),
   number('average_price', 'Average', 'minmax(78px, 1.1fr)', true),
-  { key: 'reason', name: 'Reason', width: 'minmax(92px, 1.9fr)', cell: reasonCell, sortKey: (row) => textKey(row.reason) },
+  { key: 'reason', name: 'Reason', width: 'minmax(86px, 1.9fr)', cell: reasonCell, sortKey: (row) => textKey(row.reason) },
   { key: 'group_id', name: 'List', width: 'minmax(86px, .8fr)', cell: roleCell, sortKey: roleKey, opens: (row) => Boolean(row.group_id) },
   number('seq', 'Seq', 'minmax(40px, .7fr)'),
 ];
