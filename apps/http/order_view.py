@@ -34,6 +34,7 @@ def order_view(order: Order) -> View:
         "priority": order.priority,
         "post_only": order.post_only,
         "reduce_only": order.reduce_only,
+        "display_quantity": order.display_quantity,
         "group_id": order.group_id or None,
         "role": order.role or None,
         "status": order.status,
