@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from apps.http.app import Refusal
 from apps.http.body import client_order_id_of, exact_number, read_struct
 from apps.http.problem import malformed
-from apps.http.schema import CLIENT_ORDER_ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
@@ -42,7 +42,9 @@ class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             pattern=CLIENT_ORDER_ID_PATTERN,
         ),
     ] = UNSET
-    display_quantity: Annotated[msgspec.Raw | UnsetType, described("Cannot be replaced.")] = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, described("Cannot be replaced: 422.", oneOf=[*NUMBER_FORMS, {"type": "null"}])] = (
+        UNSET
+    )
 
 
 _DECODER: Final = msgspec.json.Decoder(ReplaceBody)
@@ -64,7 +66,7 @@ class NewTerms(NamedTuple):
 def read_replace(body: bytes, *, negative: bool = False) -> NewTerms:
     """Parse quantity, price and stop price, at least one of them, and the name. `negative`: prices may be negative. Refusal 400, 422."""
     found = read_struct(_DECODER, body)
-    if found.display_quantity is not UNSET and found.display_quantity != b"null":
+    if exact_number(found.display_quantity, "display_quantity") is not None:
         raise untradable(Denial("display_quantity_not_replaceable"))
     price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
     asked = NewTerms(exact_number(found.quantity, "quantity"), price, stop_price, client_order_id_of(found.client_order_id) or "")
