@@ -12,6 +12,7 @@ from domain.instruments import Instrument
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper.book import Display, PaperBook, PaperOrder, PaperState, PaperTrade
+from domain.paper.decision import decided
 from domain.paper.events import (
     Cancel,
     DeepQuote,
@@ -30,7 +31,6 @@ from domain.paper.events import (
     TradingResumed,
     VenueEvent,
 )
-from domain.paper.matching import MatchingDecision
 from domain.paper.orders import PaperOrders
 from domain.paper.rules import PLAIN, PaperRules, fee_rate
 from domain.values import ZERO, Liquidity
@@ -76,7 +76,7 @@ class PaperVenue:
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         """Return the events that follow. Whatever the message, due orders expire first."""
-        return (*self._met(message, now_ns), *MatchingDecision(self, now_ns).of(message))
+        return (*self._met(message, now_ns), *decided(self, message, now_ns))
 
     def _met(self, message: Message, now_ns: int) -> Iterator[EpochMet]:
         """Journal an epoch that is larger than any before, ahead of the events of its request."""
