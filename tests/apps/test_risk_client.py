@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.oms.risk_client import RiskClient, RiskClientBounds
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.values import order_id_of
 from tests import given
 from tests.live import LiveServer
@@ -252,12 +252,12 @@ async def test_who_stops_waiting_harms_nobody(scene: Any) -> None:
         staying = asyncio.create_task(s.client.check(terms("stays")))
         await asyncio.sleep(0.01)
         gone.cancel()
-        decision: RiskReply = await staying
+        decision: RiskDecision = await staying
         assert decision.approved
 
 
 async def test_a_decision_carries_its_checks_and_numbers(scene: Any) -> None:
     async with scene() as s:
         await s.risk(approve)
-        decision: RiskReply = await s.client.check(terms("a"))
+        decision: RiskDecision = await s.client.check(terms("a"))
         assert decision == given.approved(terms("a").order_id)

@@ -15,13 +15,13 @@ from adapters.subjects import DRY_CHECK
 from apps.risk.check_handler import CheckReply
 from apps.runtime.histogram import Durations
 from apps.runtime.log_limit import LogLimit
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.risk import checks
 from tests.apps.risk_house import BATCH_MAX, House, Message, text
 from tests.domain.risk.scene import order
 
 _ANSWERS = decoder(list[CheckReply])
-_DECISIONS = decoder(tuple[RiskReply, ...])
+_DECISIONS = decoder(tuple[RiskDecision, ...])
 
 
 # Over NATS.

@@ -103,7 +103,7 @@ async def test_an_order_that_is_split_has_its_legs_and_the_largest_is_the_choice
 
 async def test_an_iceberg_goes_only_where_it_is_hidden() -> None:
     desk = Desk(venue("A"), msgspec.structs.replace(venue("B", fee=5), icebergs=True))
-    hidden = {"type": "limit", "price": 1, "display_quantity": 5}
+    hidden: dict[str, Any] = {"type": "limit", "price": 1, "display_quantity": 5}
     told = await preview(desk, **hidden)
     assert (told["choice"], [seen["note"] for seen in told["candidates"]]) == ("B", ["no icebergs", None])
     assert [seen["eligible"] for seen in told["candidates"]] == [False, True]

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.values import OrderType, Side
 from tests.bench.load import Connection
 from tests.faults.scene import PATIENT, connected
@@ -34,7 +34,7 @@ HTTP_EVERY: Final = 5
 ASK_TIMEOUT_S: Final = 10.0
 TELL_EVERY: Final = 500
 
-_DECISIONS: Final = decoder(list[RiskReply])
+_DECISIONS: Final = decoder(list[RiskDecision])
 
 Tell = Callable[[str], None]
 

@@ -94,7 +94,7 @@ def test_portfolios_of_several_symbols_agree_with_numpy_to_the_cent(seed: int, r
     expected = numpy_var(numpy_returns(day_text(day), symbols, returns), reaches, parametric)
     assert abs(float(account.value_at_risk()) - expected) < CENT
     assert scene.decision is not None
-    found = next(check.found for check in read_record(scene.decision.line()).checks if check.name == VAR_LIMIT)
+    found = next(check.found for check in read_record(scene.decision.checks).checks if check.name == VAR_LIMIT)
     scene.risk.exposure.accounts["alice"].measure(Var(history_until(day, symbols, returns), method))
     assert found == account.value_at_risk(), "what a check found is what the account then has"
 
