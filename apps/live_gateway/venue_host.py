@@ -34,6 +34,7 @@ from domain.paper.events import (
     Meet,
     Message,
     OrderForgotten,
+    PartShown,
     Passed,
     QueueAdvanced,
     QueueJoined,
@@ -381,7 +382,7 @@ def route_of(event: VenueEvent) -> str:
     match event:
         case RequestTaken():
             return event.request.route_id
-        case StopTriggered() | QueueJoined() | OrderForgotten():
+        case StopTriggered() | QueueJoined() | PartShown() | OrderForgotten():
             return event.route_id
         case Reported():
             return event.report.route_id

@@ -52,6 +52,14 @@ class QueueAdvanced(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     quantity: Decimal
 
 
+class PartShown(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """An iceberg shows this much, at the end of the queue at its price: it came to rest, or what it showed before has traded."""
+
+    at: int
+    route_id: str
+    quantity: Decimal
+
+
 class TradingHalted(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     at: int
     symbol: str
@@ -90,6 +98,7 @@ VenueEvent = (
     | StopTriggered
     | QueueJoined
     | QueueAdvanced
+    | PartShown
     | TradingHalted
     | TradingResumed
     | OrderForgotten

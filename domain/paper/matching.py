@@ -1,12 +1,15 @@
 """Orders meet what a paper venue displays. What is taken is kept here; the venue is unchanged."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from copy import copy
 from decimal import Decimal
+from itertools import groupby
 
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueRequest
 from domain.paper.book import Display, PaperBook, PaperOrder, reaches
-from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered
+from domain.paper.events import DeepQuote, PartShown, QueueAdvanced, QueueJoined, StopTriggered
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
 
@@ -21,6 +24,8 @@ class Matching:
         self.venue = outcome.venue
         self.display: Display | None = None
         self._gone: dict[tuple[Side, Decimal], Decimal] = {}
+        self._again: deque[PaperOrder] = deque()
+        """Icebergs that show another part, at the price that is being filled."""
 
     def look_at(self, symbol: str) -> None:
         display = self.venue.displays.get(symbol)
@@ -46,7 +51,7 @@ class Matching:
         """Fill limits that the touch has reached at their own price, best first, until the display is used up."""
         assert self.display is not None, "only a quote sweeps"
         ladder = book.limits[side]
-        for order in ladder.reached(touch):
+        for order in self._turns(ladder.reached(touch)):
             price = order.request.price
             assert price is not None, "only orders with a limit rest"
             if order.number in self.outcome.ended:
@@ -56,10 +61,32 @@ class Matching:
             left = self.display.size(side, price)
             if not left:
                 return
-            quantity = min(order.leaves, left)
+            quantity = min(order.visible, left)
             self.display.take(side, quantity)
             self.outcome.fill(order, quantity, price, Liquidity.MAKER)
             self._full_after(order, quantity)
+            if quantity == order.visible < order.leaves:
+                self._again.append(self._refilled(order, price))
+
+    def _turns(self, orders: Iterable[PaperOrder]) -> Iterator[PaperOrder]:
+        """Yield orders by price, and at each price at the end those that show another part."""
+        for _, level in groupby(orders, lambda order: order.request.price):
+            yield from level
+            while self._again:
+                yield self._again.popleft()
+
+    def _refilled(self, order: PaperOrder, price: Decimal) -> PaperOrder:
+        """Show the next part of an iceberg whose visible part has traded; return the order as it is then."""
+        new = copy(order)
+        new.leaves -= order.visible
+        new.shown = self._show(new)
+        new.behind = self._rest(new, price, again=True)
+        return new
+
+    def _show(self, order: PaperOrder) -> Decimal:
+        part = order.next_part
+        self.outcome.events.append(PartShown(at=self.outcome.now_ns, route_id=order.request.route_id, quantity=part))
+        return part
 
     def _crowd_passes(self, order: PaperOrder, behind: Decimal) -> bool:
         """Trade others' size ahead of the order at its price. Return False if that uses up the display."""
@@ -101,6 +128,10 @@ class Matching:
         if left and request.time_in_force in AT_ONCE:
             self.outcome.end(ReportKind.CANCELLED, order, reason=str(request.time_in_force))
         elif left and request.price is not None:
+            if request.display_quantity is not None:
+                rest = copy(order)
+                rest.leaves = left
+                self._show(rest)
             self._rest(order, request.price)
 
     def _take(self, order: PaperOrder) -> Decimal:
@@ -119,18 +150,23 @@ class Matching:
         if quantity == order.leaves:
             self.outcome.ended.add(order.number)
 
-    def _rest(self, order: PaperOrder, price: Decimal) -> None:
-        """Queue the order behind what others show at its price, and behind whatever was ahead of the last order there."""
+    def _rest(self, order: PaperOrder, price: Decimal, *, again: bool = False) -> Decimal:
+        """Queue the order behind what others show at its price, and behind whatever was ahead of the last order there.
+
+        Return its mark; zero if nothing is ahead. `again`: it has rested there before.
+        """
         if not self.venue.rules.queue or self.display is None:
-            return
+            return ZERO
         side = order.request.side
         book = self.venue.books.get(order.request.symbol)
         ladder = book.limits[side] if book else None
         last = ladder.last_but(price, order) if ladder else None
-        gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and last else ZERO
+        gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and (last or again) else ZERO
         behind = max(gone + self.display.shown_at(side, price), last.behind if last else ZERO)
-        if behind > gone:
-            self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
+        if behind <= gone:
+            return ZERO
+        self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
+        return behind
 
     def _trades_with_itself(self, order: PaperOrder) -> bool:
         """Apply the self-trade rule against orders of the same account. Return True if it ends this order; else the others end."""
