@@ -5,7 +5,8 @@ from decimal import Decimal
 
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueRequest
-from domain.paper.book import Display, PaperBook, PaperOrder, reaches
+from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, reaches
+from domain.paper.estimate import QueueEstimate
 from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
@@ -41,6 +42,8 @@ class Matching:
             for order in book.stops[side].reached(touch):
                 if order.number not in self.outcome.ended:
                     self.work(order)
+        if self.venue.rules.estimated:
+            QueueEstimate(self.outcome).look(quote.symbol, book, self.display)
 
     def _sweep(self, book: PaperBook, side: Side, touch: Decimal) -> None:
         """Fill limits that the touch has reached at their own price, best first, until the display is used up."""
@@ -51,7 +54,7 @@ class Matching:
             assert price is not None, "only orders with a limit rest"
             if order.number in self.outcome.ended:
                 continue
-            if price == touch and not self._crowd_passes(order, order.behind - ladder.gone(price)):
+            if price == touch and self.venue.rules.queue and not self._crowd_passes(order, order.behind - ladder.gone(price)):
                 return
             left = self.display.size(side, price)
             if not left:
@@ -121,16 +124,23 @@ class Matching:
 
     def _rest(self, order: PaperOrder, price: Decimal) -> None:
         """Queue the order behind what others show at its price, and behind whatever was ahead of the last order there."""
-        if not self.venue.rules.queue or self.display is None:
+        side, shown = order.request.side, self._size_ahead(order.request.side, price)
+        if shown is None:
             return
-        side = order.request.side
         book = self.venue.books.get(order.request.symbol)
         ladder = book.limits[side] if book else None
         last = ladder.last_but(price, order) if ladder else None
         gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and last else ZERO
-        behind = max(gone + self.display.shown_at(side, price), last.behind if last else ZERO)
+        behind = max(gone + shown, last.behind if last else ZERO)
         if behind > gone:
             self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
+
+    def _size_ahead(self, side: Side, price: Decimal) -> Decimal | None:
+        """Return the size of others at a price among the orders of this side; None if this venue has no queue."""
+        if self.venue.rules.estimated:
+            known = self.display.size_ahead(side, price) if self.display else None
+            return UNSEEN if known is None else known
+        return self.display.shown_at(side, price) if self.venue.rules.queue and self.display else None
 
     def _trades_with_itself(self, order: PaperOrder) -> bool:
         """Apply the self-trade rule against orders of the same account. Return True if it ends this order; else the others end."""
