@@ -49,7 +49,8 @@ def open_orders(host: VenueHost, after: int, limit: int, shard: int | None = Non
     behind = (o for number, o in host.venue.open.items() if number > after and shard in (None, o.request.shard))
     page = list(islice(behind, min(limit, PAGE_MAX)))
     more = next(behind, None) is not None
-    return {"orders": [order_view(order) for order in page], "next": page[-1].number if more and page else None}
+    orders = [order_view(order) | {"queue_ahead": host.venue.queue_ahead(order)} for order in page]
+    return {"orders": orders, "next": page[-1].number if more and page else None}
 
 
 def venue_view(host: VenueHost) -> dict[str, object]:
@@ -64,6 +65,7 @@ def venue_view(host: VenueHost) -> dict[str, object]:
         "latency_ms": settings.latency_ms,
         "jitter_ms": settings.jitter_ms,
         "levels": settings.rules.levels,
+        "queue": "displayed" if settings.rules.queue else "estimated" if settings.rules.estimated else "none",
         "self_trade": settings.rules.self_trade,
         "halted": sorted(host.venue.halted),
         "session": settings.session,

@@ -5,11 +5,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from domain.market.depth import Depth
-from domain.market.quotes import Quote
+from domain.market.quotes import STALE, Quote
 from domain.order.commands import VenueRequest
 from domain.values import ZERO, Liquidity, OrderType, Side, TimeInForce, opposite
 
@@ -85,6 +86,9 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
 Level = tuple[Decimal, Decimal]
 """A price and the size left there."""
 
+UNSEEN: Final = Decimal(10) ** 20
+"""The size ahead of an order whose price is not among those that are known. Every size is smaller: the first one seen replaces it."""
+
 
 class Display(msgspec.Struct, gc=False):
     """The quote in force and the size left at its levels, touch first, by the side that takes them: buyers take the asks.
@@ -123,6 +127,17 @@ class Display(msgspec.Struct, gc=False):
     def shown_at(self, side: Side, price: Decimal) -> Decimal:
         """Return the size shown at a price among the orders of this side."""
         return next((size for at, size in self.left[opposite(side)] if at == price), ZERO)
+
+    def size_ahead(self, side: Side, price: Decimal) -> Decimal | None:
+        """Return the size of others at a price among the orders of this side; None where it is not known.
+
+        A market's book is known as far as its levels go, without a book only its touch is. At a price between its levels no size is ahead.
+        """
+        levels = self.left[opposite(side)]
+        for at, size in () if STALE in self.quote.flags else levels if self.shown else levels[:1]:
+            if reaches(side, price, at):
+                return size if price == at else ZERO
+        return None
 
     def take(self, side: Side, quantity: Decimal) -> list[Level]:
         """Take up to `quantity`, from the touch on; return what was taken at which price."""
@@ -190,6 +205,14 @@ class Ladder:
 
     def advance(self, price: Decimal, quantity: Decimal) -> None:
         self._gone[self._key(price)] = self.gone(price) + quantity
+
+    def at(self, price: Decimal) -> Iterator[PaperOrder]:
+        """Yield the orders at this price, in order of arrival."""
+        yield from self._levels.get(self._key(price), OrderedDict[int, PaperOrder]()).values()
+
+    def prices(self) -> Iterator[Decimal]:
+        """Yield every price with orders, best first."""
+        return (key if self._highest_first else -key for key in reversed(self._keys))
 
     def last_but(self, price: Decimal, order: PaperOrder) -> PaperOrder | None:
         """Return the order with the last turn at this price, except for `order`; None if no other rests there."""

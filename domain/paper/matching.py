@@ -1,15 +1,14 @@
 """Orders meet what a paper venue displays. What is taken is kept here; the venue is unchanged."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator
 from copy import copy
 from decimal import Decimal
-from itertools import groupby
 
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueRequest
-from domain.paper.book import Display, PaperBook, PaperOrder, reaches
-from domain.paper.events import DeepQuote, PartShown, QueueAdvanced, QueueJoined, StopTriggered
+from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, reaches
+from domain.paper.estimate import QueueEstimate
+from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered
+from domain.paper.icebergs import Turns, show_part
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
 
@@ -24,8 +23,6 @@ class Matching:
         self.venue = outcome.venue
         self.display: Display | None = None
         self._gone: dict[tuple[Side, Decimal], Decimal] = {}
-        self._again: deque[PaperOrder] = deque()
-        """Icebergs that show another part, at the price that is being filled."""
 
     def look_at(self, symbol: str) -> None:
         display = self.venue.displays.get(symbol)
@@ -46,17 +43,20 @@ class Matching:
             for order in book.stops[side].reached(touch):
                 if order.number not in self.outcome.ended:
                     self.work(order)
+        if self.venue.rules.estimated:
+            QueueEstimate(self.outcome).look(quote.symbol, book, self.display)
 
     def _sweep(self, book: PaperBook, side: Side, touch: Decimal) -> None:
         """Fill limits that the touch has reached at their own price, best first, until the display is used up."""
         assert self.display is not None, "only a quote sweeps"
         ladder = book.limits[side]
-        for order in self._turns(ladder.reached(touch)):
+        turns = Turns(ladder.reached(touch))
+        for order in turns:
             price = order.request.price
             assert price is not None, "only orders with a limit rest"
             if order.number in self.outcome.ended:
                 continue
-            if price == touch and not self._crowd_passes(order, order.behind - ladder.gone(price)):
+            if price == touch and self.venue.rules.queue and not self._crowd_passes(order, order.behind - ladder.gone(price)):
                 return
             left = self.display.size(side, price)
             if not left:
@@ -66,27 +66,13 @@ class Matching:
             self.outcome.fill(order, quantity, price, Liquidity.MAKER)
             self._full_after(order, quantity)
             if quantity == order.visible < order.leaves:
-                self._again.append(self._refilled(order, price))
-
-    def _turns(self, orders: Iterable[PaperOrder]) -> Iterator[PaperOrder]:
-        """Yield orders by price, and at each price at the end those that show another part."""
-        for _, level in groupby(orders, lambda order: order.request.price):
-            yield from level
-            while self._again:
-                yield self._again.popleft()
+                turns.again(self._refilled(order, price))
 
     def _refilled(self, order: PaperOrder, price: Decimal) -> PaperOrder:
         """Show the next part of an iceberg whose visible part has traded; return the order as it is then."""
-        new = copy(order)
-        new.leaves -= order.visible
-        new.shown = self._show(new)
+        new = show_part(self.outcome, order, order.leaves - order.visible)
         new.behind = self._rest(new, price, again=True)
         return new
-
-    def _show(self, order: PaperOrder) -> Decimal:
-        part = order.next_part
-        self.outcome.events.append(PartShown(at=self.outcome.now_ns, route_id=order.request.route_id, quantity=part))
-        return part
 
     def _crowd_passes(self, order: PaperOrder, behind: Decimal) -> bool:
         """Trade others' size ahead of the order at its price. Return False if that uses up the display."""
@@ -129,9 +115,7 @@ class Matching:
             self.outcome.end(ReportKind.CANCELLED, order, reason=str(request.time_in_force))
         elif left and request.price is not None:
             if request.display_quantity is not None:
-                rest = copy(order)
-                rest.leaves = left
-                self._show(rest)
+                show_part(self.outcome, order, left)
             self._rest(order, request.price)
 
     def _take(self, order: PaperOrder) -> Decimal:
@@ -155,18 +139,25 @@ class Matching:
 
         Return its mark; zero if nothing is ahead. `again`: it has rested there before.
         """
-        if not self.venue.rules.queue or self.display is None:
+        side, shown = order.request.side, self._size_ahead(order.request.side, price)
+        if shown is None:
             return ZERO
-        side = order.request.side
         book = self.venue.books.get(order.request.symbol)
         ladder = book.limits[side] if book else None
         last = ladder.last_but(price, order) if ladder else None
         gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and (last or again) else ZERO
-        behind = max(gone + self.display.shown_at(side, price), last.behind if last else ZERO)
+        behind = max(gone + shown, last.behind if last else ZERO)
         if behind <= gone:
             return ZERO
         self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
         return behind
+
+    def _size_ahead(self, side: Side, price: Decimal) -> Decimal | None:
+        """Return the size of others at a price among the orders of this side; None if this venue has no queue."""
+        if self.venue.rules.estimated:
+            known = self.display.size_ahead(side, price) if self.display else None
+            return UNSEEN if known is None else known
+        return self.display.shown_at(side, price) if self.venue.rules.queue and self.display else None
 
     def _trades_with_itself(self, order: PaperOrder) -> bool:
         """Apply the self-trade rule against orders of the same account. Return True if it ends this order; else the others end."""

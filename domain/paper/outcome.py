@@ -64,7 +64,7 @@ class VenueOutcome:
         self.ended.add(order.number)
         self.report(kind, order, reason=reason)
 
-    def report(self, kind: ReportKind, order: PaperOrder, **fields: Any) -> None:
+    def report(self, kind: ReportKind, order: PaperOrder, *, printed: bool = False, **fields: Any) -> None:
         request = order.request
         shard = request.shard
         seq = self._seqs[shard] = self._seqs.get(shard, self.venue.report_seqs.get(shard, 0)) + 1
@@ -81,4 +81,4 @@ class VenueOutcome:
             venue_order_id=order.venue_order_id,
             **fields,
         )
-        self.events.append(Reported(report=report, shard=shard))
+        self.events.append(Reported(report=report, shard=shard, printed=printed))

@@ -1,6 +1,7 @@
 """What a paper venue decides about a request: a new order, a cancel, a replace."""
 
 from copy import copy
+from typing import Any
 
 import msgspec
 
@@ -108,7 +109,7 @@ class RequestDecision:
 
     def _replace_working(self, order: PaperOrder, request: VenueRequest) -> None:
         quantity = max(request.quantity, order.cum_quantity)
-        terms = {"quantity": quantity, "price": request.price, "stop_price": request.stop_price}
+        terms: dict[str, Any] = {"quantity": quantity, "price": request.price, "stop_price": request.stop_price}
         new = copy(order)
         new.request, new.leaves = msgspec.structs.replace(order.request, **terms), quantity - order.cum_quantity
         moved = (request.price, request.stop_price) != (order.request.price, order.request.stop_price)

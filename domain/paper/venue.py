@@ -11,7 +11,7 @@ import msgspec
 from domain.instruments import Instrument
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
-from domain.paper.book import Display, PaperBook, PaperOrder, PaperState, PaperTrade
+from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, PaperState, PaperTrade
 from domain.paper.decision import decided
 from domain.paper.events import (
     Cancel,
@@ -23,6 +23,7 @@ from domain.paper.events import (
     PartShown,
     QueueAdvanced,
     QueueJoined,
+    QueueLowered,
     Refuse,
     Replace,
     Reported,
@@ -118,6 +119,16 @@ class PaperVenue:
         """Return a trade that is not busted, and its order. Scans every order; used only to bust and correct trades."""
         return next(((order, trade) for order in self.orders.values() for trade in order.trades if trade.exec_id == exec_id), None)
 
+    def queue_ahead(self, order: PaperOrder) -> Decimal | None:
+        """Return how much of others' size is ahead of a resting order; None if it does not rest, or the size is not known."""
+        request = order.request
+        if not (self.rules.queue or self.rules.estimated) or order.state is not PaperState.WORKING or order.waits_for_stop:
+            return None
+        if request.price is None:
+            return None
+        ahead = order.behind - self.books[request.symbol].limits[request.side].gone(request.price)
+        return max(ahead, ZERO) if ahead * 2 < UNSEEN else None
+
     # State changes
 
     def evolve(self, event: VenueEvent) -> None:
@@ -130,10 +141,13 @@ class PaperVenue:
                 self.orders[event.route_id].behind = event.behind
             case QueueAdvanced():
                 self.books[event.symbol].limits[event.side].advance(event.price, event.quantity)
-                if display := self.displays.get(event.symbol):
+                if not event.printed and (display := self.displays.get(event.symbol)):
                     display.take(event.side, event.quantity)
             case PartShown():
                 self._part_shown(event)
+            case QueueLowered():
+                for order in self.books[event.symbol].limits[event.side].at(event.price):
+                    order.behind = min(order.behind, event.behind)
             case TradingHalted():
                 self.halted.add(event.symbol)
             case TradingResumed():
@@ -143,7 +157,7 @@ class PaperVenue:
             case EpochMet():
                 self.epochs[event.shard] = event.epoch
             case Reported():
-                self._reported(event.report, event.shard)
+                self._reported(event.report, event.shard, printed=event.printed)
 
     def _taken(self, event: RequestTaken) -> None:
         request = event.request
@@ -161,7 +175,7 @@ class PaperVenue:
         self.orders.put(order)
         self.sends_max = max(self.sends_max, order.sends)
 
-    def _reported(self, report: VenueReport, shard: int) -> None:
+    def _reported(self, report: VenueReport, shard: int, *, printed: bool) -> None:
         self.report_seqs[shard] = report.report_seq
         order = self.orders.get(report.route_id)
         if order is None or order.request.account != report.account:
@@ -171,7 +185,7 @@ class PaperVenue:
             case ReportKind.ACCEPTED:
                 self._open(order)
             case ReportKind.FILL:
-                self._filled(order, report)
+                self._filled(order, report, printed=printed)
             case ReportKind.REPLACED:
                 self._replaced(order, report)
             case ReportKind.REPLACE_REJECTED:
@@ -192,14 +206,14 @@ class PaperVenue:
         if order.expire_at is not None:
             insort(self._expiries, (order.expire_at, order.number))
 
-    def _filled(self, order: PaperOrder, report: VenueReport) -> None:
+    def _filled(self, order: PaperOrder, report: VenueReport, *, printed: bool = False) -> None:
         quantity, price = report.quantity or ZERO, report.price or ZERO
         self.executions += 1
         order.leaves -= quantity
         if report.report is ReportKind.FILL and report.liquidity is Liquidity.MAKER and order.request.display_quantity is not None:
             order.shown -= quantity
         order.trades += (PaperTrade(report.exec_id, quantity, price, report.liquidity or Liquidity.TAKER),)
-        if display := self.displays.get(order.request.symbol):
+        if not printed and (display := self.displays.get(order.request.symbol)):
             display.take(order.request.side, quantity)
         if order.leaves <= ZERO and order.state is PaperState.WORKING:
             self._close(order, PaperState.FILLED)

@@ -25,10 +25,12 @@ from domain.paper.events import (
     Passed,
     QueueAdvanced,
     QueueJoined,
+    QueueLowered,
     Replace,
     Reported,
     RequestTaken,
     StopTriggered,
+    TradePrint,
     TradingHalted,
     TradingResumed,
     UnsolicitedCancel,
@@ -47,6 +49,7 @@ ORDER = re.compile(
     r"(\w+) (buy|sell) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: (ioc|fok|gtd|gtc|day)(\d+)?)?( post)?"
     r"(?: of (\S+))?(?: shard (\d+))?(?: by (\S+))?(?: show (\S+))?"
 )
+PRINT = re.compile(r"print (buy|sell) (\S+) @(\S+)")
 REPLACE = re.compile(r"replace (\w+) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: as (\S+))?")
 
 
@@ -57,9 +60,7 @@ def new_venue(**rules: object) -> PaperVenue:
 def message_of(line: str) -> Message:
     """`quote 10x99.5 10x100`, `book 5x99 7x98 | 3x100 4x101`, `A buy 3 @100 fok`, `S sell 2 stop 95`, `cancel A`, `time`.
 
-    `A buy 10 @100 show 2` is an iceberg.
-
-    Types follow from the prices given.
+    `A buy 10 @100 show 2` is an iceberg. `print sell 3 @99.5`: the taker sells. Types follow from the prices given.
     """
     if line == "time":
         return Passed()
@@ -79,6 +80,9 @@ def message_of(line: str) -> Message:
         return Quote(symbol="X", venue="V", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
     if line.startswith("book "):
         return book_of(line.removeprefix("book "))
+    if found := PRINT.fullmatch(line):
+        side, quantity, price = found.groups()
+        return TradePrint("X", Side(side), Decimal(price), Decimal(quantity))
     found = ORDER.fullmatch(line)
     assert found, f"not a line of a scene: {line!r}"
     name, side, quantity, price, stop, force, expire_at, post, symbol, shard, account, shown = found.groups()
@@ -183,6 +187,8 @@ def said(event: VenueEvent) -> str | None:
             return f"{event.route_id} shows {plain(event.quantity)}"
         case QueueAdvanced():
             return f"{plain(event.quantity)} before it"
+        case QueueLowered():
+            return f"behind {plain(event.behind)} at most @{plain(event.price)}"
         case TradingHalted():
             return "halted"
         case TradingResumed():

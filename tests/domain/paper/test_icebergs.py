@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from domain.market.quotes import Quote
 from domain.order.commands import VenueRequest
-from domain.paper.events import Cancel, Message, Reported, VenueEvent
+from domain.paper.events import Cancel, Message, Reported, TradePrint, VenueEvent
 from domain.values import ZERO, Side
 from tests.domain.paper.scene import INSTRUMENT, check, new_venue, request, state
-from tests.domain.paper.test_properties import COMMITS, DEEDS, LOTS, REPLACES, RULES, quotes, requests
+from tests.domain.paper.test_properties import COMMITS, DEEDS, LOTS, PRICES, REPLACES, RULES, quotes, requests
 
 
 def test_a_resting_iceberg_shows_a_part_and_what_has_traded_is_shown_again() -> None:
@@ -87,6 +87,36 @@ def test_the_market_that_is_displayed_at_its_price_is_ahead_of_each_new_part() -
            quote 3x98.5 3x99
            > 1 before it, A fill 2 @99 maker""",
         new_venue(queue=True),
+    )
+
+
+def test_a_trade_of_the_market_meets_others_before_it_meets_the_next_part() -> None:
+    check(
+        """quote 5x99 10x100
+           A buy 4 @99 show 2
+           > A accepted, A shows 2, A behind 5
+           print sell 6 @99
+           > 5 before it, A fill 1 @99 maker
+           print sell 4 @99
+           > A fill 1 @99 maker, A shows 2, A behind 10, 3 before it
+           quote 1x99 10x100
+           > behind 9 at most @99
+           print sell 3 @99
+           > 1 before it, A fill 2 @99 maker""",
+        new_venue(estimated=True),
+    )
+
+
+def test_a_trade_of_the_market_through_its_price_meets_part_after_part() -> None:
+    check(
+        """quote 5x99 10x100
+           A buy 5 @99 show 2
+           > A accepted, A shows 2, A behind 5
+           B buy 1 @99
+           > B accepted, B behind 5
+           print sell 4 @98.5
+           > behind 0 at most @99, A fill 2 @99 maker, A shows 2, B fill 1 @99 maker, A fill 1 @99 maker""",
+        new_venue(estimated=True),
     )
 
 
@@ -169,15 +199,17 @@ def test_what_cannot_be_shown_in_parts_is_rejected_by_name(line: str, reason: st
 
 @st.composite
 def icebergs(draw: st.DrawFn) -> VenueRequest:
-    price = draw(st.integers(190, 210).map(lambda ticks: ticks * INSTRUMENT.tick))
     display = draw(st.integers(1, 9).map(lambda lots: lots * INSTRUMENT.lot))
-    return request(draw(st.sampled_from("ABCDEF")), draw(st.sampled_from(Side)), draw(LOTS), price=price, display_quantity=display)
+    return request(draw(st.sampled_from("ABCDEF")), draw(st.sampled_from(Side)), draw(LOTS), price=draw(PRICES), display_quantity=display)
 
 
-ANYTHING = st.lists(st.one_of(quotes(), quotes(), icebergs(), icebergs(), requests(), requests().map(Cancel), REPLACES, DEEDS), max_size=50)
+PRINTS = st.builds(TradePrint, st.just("X"), st.sampled_from(Side), PRICES, LOTS)
+ANYTHING = st.lists(
+    st.one_of(quotes(), quotes(), icebergs(), icebergs(), requests(), requests().map(Cancel), REPLACES, DEEDS, PRINTS), max_size=50
+)
 
 
-@given(ANYTHING, st.sampled_from(RULES))
+@given(ANYTHING, st.sampled_from([*RULES, {"estimated": True}]))
 def test_no_more_is_ever_shown_than_may_be_and_a_replay_shows_the_same(messages: list[Message], rules: dict[str, object]) -> None:
     venue, events = new_venue(**rules), list[VenueEvent]()
     for now, message in enumerate(messages):
@@ -224,6 +256,6 @@ def test_parts_trade_in_the_order_of_an_obvious_queue(sizes: list[tuple[int, int
     for size in trades:
         quote = Quote(symbol="X", venue="V", bid=Decimal(99), bid_size=Decimal(1), ask=Decimal(100), ask_size=Decimal(size), at=0)
         fills = [event.report for event in venue.take(quote, 0) if isinstance(event, Reported)]
-        assert [(fill.route_id, fill.quantity) for fill in fills] == model.trade(size)
+        assert [(fill.route_id, fill.quantity) for fill in fills] == [(name, Decimal(part)) for name, part in model.trade(size)]
     shown = defaultdict(lambda: ZERO, {name: Decimal(part) for name, part in model.queue})
     assert {name: order.visible for name, order in venue.orders.items()} == {name: shown[name] for name, _, _ in orders}
