@@ -6,7 +6,7 @@ import pytest
 
 from config.catalogue import load_instruments, load_venues
 from config.text import ConfigError
-from domain.paper.rules import PLAIN
+from domain.paper.rules import PaperRules
 from domain.values import from_rfc3339, rfc3339
 
 VENUE = """
@@ -22,8 +22,9 @@ def loaded(tmp_path: Path, more: str) -> object:
     return load_venues(load_instruments().instruments, file).venues["V"].rules
 
 
-def test_a_venue_that_says_nothing_never_closes_and_is_plain(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "") == PLAIN
+def test_a_venue_that_says_nothing_never_closes_and_estimates_the_queue_of_a_market(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "") == PaperRules(estimated=True)
+    assert loaded(tmp_path, "    paper: {queue: none}") == PaperRules()
 
 
 def test_hours_and_manners_are_read(tmp_path: Path) -> None:
