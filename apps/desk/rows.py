@@ -41,6 +41,7 @@ class OrderRow(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
     seq: int
     group_id: str = ""
     role: str = ""
+    display_quantity: Number | None = None
 
 
 class PositionRow(msgspec.Struct, kw_only=True, gc=False):
@@ -120,6 +121,7 @@ def order_row(order: Order, seq: int, formats: Formats) -> OrderRow:
         seq=seq,
         group_id=order.group_id,
         role=order.role,
+        display_quantity=optional(order.display_quantity),
     )
 
 

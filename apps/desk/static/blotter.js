@@ -41,7 +41,10 @@ export const ORDER_COLUMNS = [
   word('side', 'Side', '56px', true),
   word('type', 'Type', 'minmax(58px, .8fr)'),
   number('quantity', 'Quantity', 'minmax(62px, 1fr)'),
-  number('price', 'Price', 'minmax(74px, 1fr)'),
+  {
+    key: 'price', name: 'Price', width: 'minmax(74px, 1fr)', numeric: true, flash: true, sortKey: (row) => numberKey(row.price ?? row.stop_price),
+    cell: (row) => (row.price || !row.stop_price ? text(row.price) : { text: text(row.stop_price), state: 'stop', title: 'Stop price' }),
+  },
   word('status', 'Status', '122px', true),
   number('cum_quantity', 'Filled', 'minmax(60px, 1fr)', true),
   number('leaves_quantity', 'Leaves', 'minmax(60px, 1fr)', true),
@@ -184,7 +187,7 @@ function StateCounts({ chosen, choose, alerts, chooseAlerts }) {
 
 /** Save what the grid shows, in its order. @param {any[]} rows */
 function download(rows) {
-  const fields = ['order_id', 'client_order_id', ...ORDER_COLUMNS.map(({ key }) => key), 'stop_price', 'time_in_force', 'role', 'fees', 'updated_at'];
+  const fields = ['order_id', 'client_order_id', ...ORDER_COLUMNS.map(({ key }) => key), 'stop_price', 'time_in_force', 'display_quantity', 'role', 'fees', 'updated_at'];
   const quoted = (/** @type {any} */ value) => {
     // A spreadsheet would run a text that begins like a formula; numbers may begin with a minus.
     const raw = text(value);

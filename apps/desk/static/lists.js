@@ -12,6 +12,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 /** Roles of orders that wait in `risk_checked` until their entry trades. */
 const HELD_ROLES = new Set(['take_profit', 'stop_loss', 'held', 'closing']);
 const ROLES = ['entry', 'take_profit', 'stop_loss', 'held', 'closing', 'leg', 'alternative'];
+/** @type {Record<string, string>} */
+const AT_SESSIONS = { opg: 'waits for the open', cls: 'waits for the close' };
 const FOLLOWING = ['bracket', 'oto'];
 
 /** @param {any} row @returns {boolean} whether it is an order that has to wait for its entry */
@@ -37,6 +39,7 @@ export function reasonCell(row) {
   if (row.reason) return { text: text(row.reason), title: meaning(row.reason) || text(row.reason) };
   const flags = isOpen(row) ? flagsOf(row) : [];
   if (flags.length) return { text: flags.join(', '), state: needsLook(row) ? 'alert' : 'flagged', title: flags.map(flagMeaning).join(' ') };
+  if (row.status === 'queued' && AT_SESSIONS[row.time_in_force]) return { text: AT_SESSIONS[row.time_in_force], state: 'waiting' };
   return isHeld(row) ? { text: 'waits for entry', state: 'waiting', title: 'It works once its entry trades.' } : { text: '' };
 }
 

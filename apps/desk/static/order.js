@@ -83,6 +83,9 @@ function Facts({ order }) {
     ['Average', html`<${Num} value=${order.average_price} />`], ['Fees', html`<${Num} value=${order.fees} />`],
     ['Account', order.account], ['Type', `${order.type} ${order.time_in_force}`],
     ...(order.stop_price ? [['Stop price', html`<${Num} value=${order.stop_price} />`]] : []),
+    ...(order.display_quantity ? [['Shown at a time', html`<${Num} value=${order.display_quantity} />`]] : []),
+    ...trailFacts(order.trail),
+    ...(order.release_at ? [[order.time_in_force === 'opg' ? 'At the open' : 'At the close', html`<span class="num">${longTime(order.release_at)}</span>${order.emulated ? html` <span class="quiet">held here: no venue has auctions</span>` : null}`]] : []),
     ...(order.group_id ? [['In its list', `${order.role}${isHeld(order) ? ', waits for its entry' : ''}${flagsOf(order).map((flag) => `, ${flag}`).join('')}`]] : []),
     ...(order.reason ? [['Reason', html`<span title=${meaning(order.reason)}>${order.reason}</span>`]] : []),
     ...(order.replacing ? [['Waits for', JSON.stringify(order.replacing)]] : []),
@@ -90,6 +93,18 @@ function Facts({ order }) {
     ['client_order_id', html`<span class="mono">${order.client_order_id}</span>`], ['order_id', html`<span class="mono">${order.order_id}</span>`],
   ];
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** @param {any} trail @returns {any[]} how a stop follows the market, and how far it is */
+function trailFacts(trail) {
+  if (!trail) return [];
+  const { trail_amount, trail_percent, trail_trigger, best, activation_price, limit_offset } = trail;
+  return [
+    ['Trails', html`<${Num} value=${trail_amount ?? trail_percent} unit=${trail_amount === null ? '%' : ''} /> behind the ${trail_trigger}`],
+    ['Best seen', html`<${Num} value=${best} />`],
+    ...(activation_price === null ? [] : [['Begins at', html`<${Num} value=${activation_price} />`]]),
+    ...(limit_offset === null ? [] : [['Limit behind its stop', html`<${Num} value=${limit_offset} />`]]),
+  ];
 }
 
 /** @param {{ events: any[], showPast: (seq: any) => void, past: any, back: () => void }} props */

@@ -29,9 +29,15 @@ export async function askPreview(request) {
   return { checks, routes, approved: false, verdict: `would be refused: ${reason}${which}`, reason, problem: null };
 }
 
+const TERMS = [
+  'account', 'symbol', 'side', 'type', 'quantity', 'price', 'stop_price', 'display_quantity',
+  'trail_amount', 'trail_percent', 'trail_trigger', 'limit_offset', 'activation_price',
+];
+
 /** @param {import('./request.js').Leg} leg @returns {Record<string, any>} what the services ask of an order that is not sent */
-function terms({ account, symbol, side, type, quantity, price, stop_price, reduce_only }) {
-  const asked = Object.fromEntries(Object.entries({ account, symbol, side, type, quantity, price, stop_price }).filter(([, value]) => value));
+function terms(leg) {
+  const { reduce_only } = leg;
+  const asked = Object.fromEntries(TERMS.filter((name) => leg[name]).map((name) => [name, leg[name]]));
   return reduce_only ? { ...asked, reduce_only: true } : asked;
 }
 

@@ -3,7 +3,7 @@
  *
  * @typedef {{ account: string, symbol: string, side: string, type: string, quantity: string, price: string, stop_price: string,
  *   time_in_force: string, expire_at: string, post_only: boolean, reduce_only: boolean,
- *   bracket: boolean, take_profit: string, stop_loss: string, trigger: string, exclusive: string }} Fields
+ *   display_quantity: string, trail: string, trail_by: string, trail_trigger: string, limit_offset: string, activation_price: string, bracket: boolean, take_profit: string, stop_loss: string, trigger: string, exclusive: string }} Fields
  * @typedef {Record<string, any> & { account: string, symbol: string, side: string, type: string, quantity: string, client_order_id: string, role?: string }} Leg
  * @typedef {{ path: string, id: string, body: Record<string, any>, legs: Leg[] }} Request  `id`: the name under which it is taken once; `legs`: all its orders, in full
  */
@@ -11,23 +11,28 @@
 import { isDecimal } from './format.js';
 import { fieldOf } from './words.js';
 
-export const TYPES = ['limit', 'market', 'stop', 'stop_limit', 'oco'];
-export const TIMES = ['gtc', 'day', 'ioc', 'fok', 'gtd'];
+export const TYPES = ['limit', 'market', 'stop', 'stop_limit', 'trailing_stop', 'oco'];
+export const TIMES = ['gtc', 'day', 'ioc', 'fok', 'gtd', 'opg', 'cls'];
+const TRAILS = /** @type {const} */ (['limit_offset', 'activation_price']);
 const EXITS = { take_profit: 'limit', stop_loss: 'stop' };
 
 /** @type {Fields} */
 export const EMPTY = {
   account: 'main', symbol: '', side: 'buy', type: 'limit', quantity: '', price: '', stop_price: '',
   time_in_force: 'gtc', expire_at: '', post_only: false, reduce_only: false,
-  bracket: false, take_profit: '', stop_loss: '', trigger: 'partial', exclusive: 'strict',
+  display_quantity: '', trail: '', trail_by: 'trail_amount', trail_trigger: 'touch', limit_offset: '', activation_price: '', bracket: false, take_profit: '', stop_loss: '', trigger: 'partial', exclusive: 'strict',
 };
 
 export const wantsPrice = (/** @type {string} */ type) => ['limit', 'stop_limit', 'oco'].includes(type);
 export const wantsStop = (/** @type {string} */ type) => ['stop', 'stop_limit', 'oco'].includes(type);
+export const trails = (/** @type {string} */ type) => type === 'trailing_stop';
 /** @param {Fields} fields @returns {boolean} */
 export const isBracket = ({ bracket, type }) => bracket && type !== 'oco';
 /** @param {Fields} fields @returns {boolean} whether several orders are sent */
 export const isList = (fields) => fields.type === 'oco' || isBracket(fields);
+
+/** @param {Fields} fields @returns {boolean} whether it may be an iceberg: a limit order that rests */
+export const canHide = ({ type, time_in_force }) => type === 'limit' && !['ioc', 'fok'].includes(time_in_force);
 
 /** @param {Fields} fields @param {string} id @returns {Request} without what the type does not use */
 export function requestOf(fields, id) {
@@ -50,6 +55,12 @@ function entryOf(fields) {
   if (wantsPrice(type)) order.price = fields.price.trim();
   if (wantsStop(type)) order.stop_price = fields.stop_price.trim();
   if (time_in_force === 'gtd') order.expire_at = fields.expire_at.trim();
+  if (trails(type)) {
+    order[fields.trail_by] = fields.trail.trim();
+    order.trail_trigger = fields.trail_trigger;
+    for (const name of TRAILS) if (fields[name].trim()) order[name] = fields[name].trim();
+  }
+  if (canHide(fields) && fields.display_quantity.trim()) order.display_quantity = fields.display_quantity.trim();
   if (fields.post_only) order.post_only = true;
   if (fields.reduce_only && !isList(fields)) order.reduce_only = true;
   return order;
@@ -79,6 +90,10 @@ export function wrongFields(fields) {
     if (!order[name]) wrong[name] = 'A number is needed.';
     else if (!isDecimal(order[name])) wrong[name] = 'Not a decimal number.';
   }
+  if (trails(fields.type) && !fields.trail.trim()) wrong.trail = 'How far behind the market?';
+  /** @type {('display_quantity' | 'trail' | 'limit_offset' | 'activation_price')[]} */
+  const optional = [...(canHide(fields) ? /** @type {const} */ (['display_quantity']) : []), ...(trails(fields.type) ? /** @type {const} */ (['trail', ...TRAILS]) : [])];
+  for (const name of optional) if (fields[name].trim() && !isDecimal(fields[name].trim())) wrong[name] ??= 'Not a decimal number.';
   if ('expire_at' in order && !order.expire_at) wrong.expire_at = 'Until when? 2026-12-31T12:00:00Z';
   if (!isBracket(fields)) return wrong;
   const given = /** @type {const} */ (['take_profit', 'stop_loss']).filter((name) => fields[name].trim());
@@ -90,10 +105,13 @@ export function wrongFields(fields) {
 /** @param {any} problem of one leg, as a service says it @param {number} leg @returns {any} the same as `POST /order-lists` says it */
 export const ofLeg = (problem, leg) => ({ ...problem, leg, pointer: `/orders/${leg}${problem.pointer ?? ''}` });
 
+/** @param {string | null} name of a field of the request @returns {string | null} */
+const ticketField = (name) => (name === 'trail_amount' || name === 'trail_percent' ? 'trail' : name);
+
 /** @param {Request} request @param {any} problem @returns {string | null} the field of the ticket that it is about */
 export function fieldAt(request, problem) {
   const found = /^\/orders\/(\d+)(?:\/(.*))?$/.exec(problem.pointer ?? '');
-  if (!found) return fieldOf(problem);
+  if (!found) return ticketField(fieldOf(problem));
   const leg = request.legs[Number(found[1])];
   const name = found[2] || fieldOf({ code: problem.code });
   if (leg?.role && leg.role in EXITS) return leg.role;

@@ -6,7 +6,7 @@ import { text } from './format.js';
 import { Quotes, symbols, Terms } from './instrument.js';
 import { Dialog, Field, usePolled } from './parts.js';
 import { askPreview, askQuotes, PreviewPanel } from './preview.js';
-import { EMPTY, fieldAt, isBracket, isList, requestOf, TIMES, TYPES, wantsPrice, wantsStop, wrongFields } from './request.js';
+import { canHide, EMPTY, fieldAt, isBracket, isList, requestOf, TIMES, trails, TYPES, wantsPrice, wantsStop, wrongFields } from './request.js';
 import { may } from './session.js';
 import { askOutcome, forget, newOrderId, sendRequest, unsettledRequest } from './submit.js';
 import { CLOSED_STATES } from './store.js';
@@ -224,7 +224,7 @@ export function Ticket() {
   const input = (/** @type {keyof Fields} */ name, /** @type {Record<string, any>} */ more = {}) => html`<input id=${`ticket-${name}`} name=${name} value=${fields[name]}
     autocomplete="off" autocapitalize="off" spellcheck=${false} aria-invalid=${wrong[name] ? 'true' : null} aria-describedby=${wrong[name] ? `ticket-${name}-error` : null}
     onInput=${(/** @type {any} */ event) => change({ [name]: event.target.value })} onFocus=${(/** @type {any} */ event) => event.target.select()} ...${more} />`;
-  const select = (/** @type {'type' | 'time_in_force' | 'trigger' | 'exclusive'} */ name, /** @type {string[]} */ choices, /** @type {Record<string, string>} */ words = {}) => html`<select id=${`ticket-${name}`} name=${name} value=${fields[name]}
+  const select = (/** @type {'type' | 'time_in_force' | 'trigger' | 'exclusive' | 'trail_by' | 'trail_trigger'} */ name, /** @type {string[]} */ choices, /** @type {Record<string, string>} */ words = {}) => html`<select id=${`ticket-${name}`} name=${name} value=${fields[name]}
     onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value })}>${choices.map((one) => html`<option value=${one}>${words[one] ?? one}</option>`)}</select>`;
   const check = (/** @type {'post_only' | 'reduce_only' | 'bracket'} */ name, /** @type {string} */ label, disabled = false) => html`<label class="check"><input type="checkbox" name=${name} disabled=${disabled}
     checked=${fields[name] && !disabled} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.checked })} />${label}</label>`;
@@ -244,7 +244,14 @@ export function Ticket() {
         <${Field} label="Quantity" id="ticket-quantity" error=${wrong.quantity}>${input('quantity', decimal)}</${Field}>
         <${Field} label="Price" id="ticket-price" error=${wrong.price}>${input('price', { ...decimal, disabled: !wantsPrice(fields.type) })}</${Field}>
         <${Field} label="Stop price" id="ticket-stop_price" error=${wrong.stop_price}>${input('stop_price', { ...decimal, disabled: !wantsStop(fields.type) })}</${Field}>
-        <${Field} label="Time in force" id="ticket-time_in_force" error=${wrong.time_in_force}>${select('time_in_force', TIMES)}</${Field}>
+        <${Field} label="Time in force" id="ticket-time_in_force" error=${wrong.time_in_force}>${select('time_in_force', TIMES, { opg: 'opg: at the open', cls: 'cls: at the close' })}</${Field}>
+        <${Field} label="Display quantity" id="ticket-display_quantity" error=${wrong.display_quantity}>${input('display_quantity', { ...decimal, disabled: !canHide(fields), placeholder: canHide(fields) ? 'all' : '' })}</${Field}>
+        ${trails(fields.type) ? html`
+          <${Field} label=${`Trail, ${fields.trail_by === 'trail_amount' ? 'in price' : 'in percent'}`} id="ticket-trail" error=${wrong.trail}>${input('trail', decimal)}</${Field}>
+          <${Field} label="Trail by" id="ticket-trail_by">${select('trail_by', ['trail_amount', 'trail_percent'])}</${Field}>
+          <${Field} label="Trail trigger" id="ticket-trail_trigger" error=${wrong.trail_trigger}>${select('trail_trigger', ['touch', 'mid'])}</${Field}>
+          <${Field} label="Activation price" id="ticket-activation_price" error=${wrong.activation_price}>${input('activation_price', { ...decimal, placeholder: 'at once' })}</${Field}>
+          <${Field} label="Limit offset" id="ticket-limit_offset" error=${wrong.limit_offset}>${input('limit_offset', { ...decimal, placeholder: 'market' })}</${Field}>` : null}
         ${fields.time_in_force === 'gtd' ? html`<${Field} label="Expires at" id="ticket-expire_at" error=${wrong.expire_at}>${input('expire_at')}</${Field}>` : null}
         <div class="checks-row">${check('post_only', 'Post only')}${check('reduce_only', 'Reduce only', isList(fields))}${check('bracket', 'Bracket', fields.type === 'oco')}</div>
         ${isBracket(fields) ? html`

@@ -80,6 +80,11 @@ const FIELDS = [
   [/^account/, 'account'],
   [/^order_type/, 'type'],
   [/^post_only/, 'post_only'],
+  [/^display_quantity/, 'display_quantity'],
+  [/^trail/, 'trail'],
+  [/^limit_offset/, 'limit_offset'],
+  [/^activation_price/, 'activation_price'],
+  [/^time_in_force|^no_session|^too_late/, 'time_in_force'],
 ];
 
 /** @param {{ code: string, pointer?: string }} problem @returns {string | null} the field of the order that it is about */
