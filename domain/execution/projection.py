@@ -19,8 +19,14 @@ ROUTED_KEPT_MAX: Final = 10_000
 
 STATE_VERSION: Final = 2
 """To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
-OLDER_SHAPES: Final = ("2-c6a424703ad3255f42015a1a5fb75660", "2-f57ab318a5a586dbecce87cb6d336c1a")
-"""Before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch. Defaults stand for them."""
+OLDER_SHAPES: Final = (
+    "2-b6e40e7fd9621657b28897953973b22d",
+    "2-c6a424703ad3255f42015a1a5fb75660",
+    "2-f57ab318a5a586dbecce87cb6d336c1a",
+)
+"""Before orders had auctions; before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch.
+Defaults stand for them.
+"""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
