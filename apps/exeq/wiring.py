@@ -28,6 +28,7 @@ from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.timed_orders import TimedOrders
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
 from apps.journal.snapshots import Snapshotter
@@ -94,6 +95,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
     chassis.spawn(StopOrders(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
+    chassis.spawn(TimedOrders(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.TIMED)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
