@@ -171,6 +171,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         LOCAL_SWITCHES,
         DOUBTS,
         STOPS,
+        TIMED,
         VENUES_UPKEEP,
         SNAPSHOTS,
         MARK,
