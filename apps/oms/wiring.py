@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -55,16 +55,18 @@ from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
 from domain.access.keys import KeyRing
+from domain.execution.auctions import auction_of
 from domain.groups.contingency import Rules
-from domain.instruments import Instrument, negative_prices
+from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
+from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
 from domain.ports import Clock, Journal
 from domain.risk.controls import Controls
-from domain.values import OrderType, Side
+from domain.values import OrderType, Side, TimeInForce
 
 QUOTE_AGE_MAX_S: Final = 10.0
 RISK_TIMEOUT_S: Final = 0.5
@@ -104,9 +106,10 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    replaces = ReplaceHandler(host, risk, instruments, intake.forbidden)
-    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
-    reader = _reader(settings, instruments, keys, market, clock, icebergs)
+    replaces, reader = (
+        ReplaceHandler(host, risk, instruments, intake.forbidden),
+        _reader(settings, instruments, venues.values(), keys, market, clock),
+    )
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
@@ -252,17 +255,25 @@ def _host(
 
 
 def _reader(
-    settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock, icebergs: Container[str]
+    settings: OmsSettings,
+    instruments: Mapping[str, Instrument],
+    venues: Collection[VenueSettings],
+    keys: KeyRing,
+    market: Market,
+    clock: Clock,
 ) -> TermsReader:
-    """`icebergs`: the symbols that some venue trades which supports icebergs."""
-    orders = settings.order_management
+    orders, hours = settings.order_management, _hours(venues)
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
         return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
 
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching, icebergs)
+    def auction(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
+        return auction_of(time_in_force, hours.get(symbol, {}), clock.now_ns())
+
+    icebergs = frozenset(symbol for venue in venues if venue.icebergs for symbol in venue.symbols)
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching, icebergs, auction)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:
@@ -278,10 +289,15 @@ def _timeout_ns(settings: OmsSettings) -> int | None:
 
 def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
     """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
-    found: dict[str, list[Calendar]] = {}
+    return {symbol: list(by_venue.values()) for symbol, by_venue in _hours(venues).items()}
+
+
+def _hours(venues: Iterable[VenueSettings]) -> dict[str, dict[str, Calendar]]:
+    """Return the trading hours of every venue of a symbol, by symbol and venue."""
+    found: dict[str, dict[str, Calendar]] = {}
     for venue in venues:
         for symbol in venue.symbols:
-            found.setdefault(symbol, []).append(venue.rules.calendar)
+            found.setdefault(symbol, {})[venue.name] = venue.rules.calendar
     return found
 
 

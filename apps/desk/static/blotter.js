@@ -40,7 +40,7 @@ export const ORDER_COLUMNS = [
   word('symbol', 'Symbol', 'minmax(74px, 1fr)'),
   word('side', 'Side', '56px', true),
   word('type', 'Type', 'minmax(58px, .8fr)'),
-  number('quantity', 'Quantity', 'minmax(62px, 1fr)'),
+  number('quantity', 'Quantity', 'minmax(68px, 1fr)'),
   {
     key: 'price', name: 'Price', width: 'minmax(74px, 1fr)', numeric: true, flash: true, sortKey: (row) => numberKey(row.price ?? row.stop_price),
     cell: (row) => (row.price || !row.stop_price ? text(row.price) : { text: text(row.stop_price), state: 'stop', title: 'Stop price' }),

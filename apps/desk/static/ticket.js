@@ -225,6 +225,7 @@ export function Ticket() {
     autocomplete="off" autocapitalize="off" spellcheck=${false} aria-invalid=${wrong[name] ? 'true' : null} aria-describedby=${wrong[name] ? `ticket-${name}-error` : null}
     onInput=${(/** @type {any} */ event) => change({ [name]: event.target.value })} onFocus=${(/** @type {any} */ event) => event.target.select()} ...${more} />`;
   const select = (/** @type {'type' | 'time_in_force' | 'trigger' | 'exclusive' | 'trail_by' | 'trail_trigger'} */ name, /** @type {string[]} */ choices, /** @type {Record<string, string>} */ words = {}) => html`<select id=${`ticket-${name}`} name=${name} value=${fields[name]}
+    aria-invalid=${wrong[name] ? 'true' : null} aria-describedby=${wrong[name] ? `ticket-${name}-error` : null}
     onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value })}>${choices.map((one) => html`<option value=${one}>${words[one] ?? one}</option>`)}</select>`;
   const check = (/** @type {'post_only' | 'reduce_only' | 'bracket'} */ name, /** @type {string} */ label, disabled = false) => html`<label class="check"><input type="checkbox" name=${name} disabled=${disabled}
     checked=${fields[name] && !disabled} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.checked })} />${label}</label>`;
