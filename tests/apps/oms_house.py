@@ -122,7 +122,7 @@ class OmsHouse:
 async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[tuple[OmsHouse, httpx.AsyncClient]]:
     """A house whose host runs, and a client of it. Give the same log again for a restart.
 
-    Its memory is trusted however long the machine does other things: that it is not for ever is looked at in test_host.py.
+    Its memory is trusted however long the machine does other things: that it is not forever is looked at in test_host.py.
     """
     house = OmsHouse(log or MemoryLog(), **bounds)
     trusted_s = vars(group_commit)["TRUST_S"]

@@ -128,7 +128,7 @@ def test_no_bytes_whatever_raise_or_pass(payload: bytes) -> None:
     assert not any(one["approved"] for one in (answers if isinstance(answers, list) else [answers]))
 
 
-async def test_the_callback_answers_and_says_nothing_to_nobody() -> None:
+async def test_the_callback_answers_and_sends_nothing_without_a_reply_subject() -> None:
     house = House()
     await house.handler.on_request(Message(wire(buy("o1")), reply=""))  # type: ignore[arg-type]
     assert house.sent.messages == []

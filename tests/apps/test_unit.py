@@ -59,7 +59,7 @@ async def test_oms_answers_each_command_and_one_that_is_not_there_is_asked_again
     assert await asking == [CommandAnswer(ok=True, seq=3)]
     with pytest.raises(Unavailable, match="in time"):
         await oms.ask([CancelOrder(order_id="b")], 0)
-    came[1][1]([CommandAnswer(ok=True, seq=4)])  # too late, and nobody minds
+    came[1][1]([CommandAnswer(ok=True, seq=4)])  # too late, and without harm
 
 
 async def turns_of(share: LoopShare, sizes: Sequence[int]) -> list[int]:

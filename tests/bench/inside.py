@@ -1,6 +1,6 @@
 """`python -m tests.bench.inside`: what an order costs inside oms, by step, without a wire: CPU microseconds and allocated blocks an order.
 
-The journal is in memory, risk approves at once, nobody takes the notifications; everything between is oms as it runs.
+The journal is in memory, risk approves at once, no reader takes the notifications; everything between is oms as it runs.
 """
 
 import argparse

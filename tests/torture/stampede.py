@@ -30,7 +30,7 @@ QUANTITY, PRICE = Decimal("0.05"), Decimal(50_000)
 """2 500 USD, of which ten are a quarter of the 100 000 that an account begins with."""
 BATCH_MAX: Final = 8
 HTTP_EVERY: Final = 5
-"""One round of so many goes through oms, the others straight to risk."""
+"""One round of this many goes through oms, the others straight to risk."""
 ASK_TIMEOUT_S: Final = 10.0
 TELL_EVERY: Final = 500
 

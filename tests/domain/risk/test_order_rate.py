@@ -1,4 +1,4 @@
-"""Message rates and orders said twice: integers of time, bounded memory, and nothing kept that nobody asked for."""
+"""Message rates and repeated orders: integers of time, bounded memory, and nothing kept without a limit that needs it."""
 
 from decimal import Decimal
 
@@ -36,7 +36,7 @@ def test_different_orders_without_end_do_not_fill_the_memory() -> None:
     assert len(risk._order_rates["alice"]._same) == SAME_KEPT_MAX
 
 
-def test_nobodys_habits_are_kept_when_no_limit_asks_for_them() -> None:
+def test_no_rates_are_kept_without_a_limit_that_needs_them() -> None:
     risk = new_risk()
     assert risk.decide(order("alice", "o1", "buy", "1", "PENNY", "@1"), SECOND).approved
     assert not risk._order_rates
@@ -63,7 +63,7 @@ def test_dry_checks_do_not_count() -> None:
     assert all(risk.dry(terms, SECOND).approved for _ in range(5))
 
 
-def test_repeats_far_apart_begin_anew() -> None:
+def test_repeats_far_apart_begin_again() -> None:
     order_rate, limits, terms = OrderRate(), Limits(repeated_orders_max=2), order("a", "o", "buy", "1", "PENNY", "@1")
     for number in range(6):
         now = number * 61 * SECOND

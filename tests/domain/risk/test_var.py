@@ -134,7 +134,7 @@ def test_a_billion_is_measured_exactly_and_what_would_overflow_is_an_error() -> 
     assert not scene.risk.exposure.reservations
 
 
-def test_a_newer_history_counts_everybody_anew() -> None:
+def test_a_newer_history_counts_all_accounts_again() -> None:
     scene = Scene(enabled=frozenset({VAR_LIMIT}))
     scene.run("closes PENNY 100 90 99\nalice o1 buy 10 PENNY @100\nfill o1 10 @100\nalice o2 buy 5 PENNY @100\n= alice var 150")
     scene.closes_told = []
