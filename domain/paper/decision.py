@@ -3,6 +3,7 @@
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueRequest
 from domain.paper import staff
+from domain.paper.estimate import QueueEstimate
 from domain.paper.events import (
     BustTrade,
     Cancel,
@@ -37,7 +38,7 @@ def decided(venue: MatchingVenue, message: Message, now_ns: int) -> tuple[VenueE
             Matching(outcome).quote(message.quote, message)
         case TradePrint():
             if venue.rules.estimated:
-                Matching(outcome).trade(message)
+                QueueEstimate(outcome).trade(message)
         case Halt():
             staff.halt(outcome, message)
         case UnsolicitedCancel() | ForcedFill() | Forget():

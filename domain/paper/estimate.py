@@ -1,15 +1,16 @@
-"""The place of resting orders in the market's queue, estimated from the sizes that the market shows. Its trades: `Matching.trade`."""
+"""The place of resting orders in the market's queue, estimated: from the sizes that the market shows, and from its trades."""
 
 from decimal import Decimal
 
+from domain.market.simulated import whole_lots
 from domain.paper.book import Display, Ladder, PaperBook, reaches
-from domain.paper.events import QueueLowered
+from domain.paper.events import QueueAdvanced, QueueLowered, TradePrint
 from domain.paper.outcome import VenueOutcome
-from domain.values import ZERO, Side
+from domain.values import ZERO, Liquidity, Side, opposite
 
 
 class QueueEstimate:
-    """What one decision learns about sizes ahead of resting orders that left."""
+    """What one decision learns about the sizes ahead of resting orders."""
 
     def __init__(self, outcome: VenueOutcome) -> None:
         self.outcome = outcome
@@ -25,13 +26,33 @@ class QueueEstimate:
                     break
                 self._lower(symbol, side, ladder, price, size)
 
-    def trade_through(self, symbol: str, book: PaperBook, side: Side, price: Decimal) -> None:
-        """Note that the market traded at a price: at better ones nothing is ahead any more, the taker would have met it first."""
-        ladder = book.limits[side]
+    def trade(self, printed: TradePrint) -> None:
+        """Give a trade of the market to the orders at better prices, then to those ahead at its price and to the orders there, in turn.
+
+        At better prices no size can be ahead any more: the taker would have met it first. Orders fill at their own limit, in whole lots.
+        """
+        symbol, side, left = printed.symbol, opposite(printed.side), printed.quantity
+        book = self.venue.books.get(symbol)
+        if book is None or symbol in self.venue.halted or not self.venue.rules.calendar.is_open(self.outcome.now_ns):
+            return
+        ladder, passed = book.limits[side], ZERO
         for better in ladder.prices():
-            if reaches(side, price, better):
-                return
+            if reaches(side, printed.price, better):
+                break
             self._lower(symbol, side, ladder, better, ZERO)
+        for order in ladder.reached(printed.price):
+            price = order.request.price
+            assert price is not None, "only orders with a limit rest"
+            if order.number in self.outcome.ended:
+                continue
+            if price == printed.price and (step := min(order.behind - ladder.gone(price) - passed, left)) > ZERO:
+                self.outcome.events.append(QueueAdvanced(symbol=symbol, side=side, price=price, quantity=step, printed=True))
+                passed, left = passed + step, left - step
+            quantity = min(order.leaves, whole_lots(left, self.venue.instruments[symbol]))
+            if quantity <= ZERO:
+                return
+            left -= quantity
+            self.outcome.fill(order, quantity, price, Liquidity.MAKER, printed=True)
 
     def _lower(self, symbol: str, side: Side, ladder: Ladder, price: Decimal, size: Decimal) -> None:
         behind = ladder.gone(price) + size

@@ -4,11 +4,10 @@ from copy import copy
 from decimal import Decimal
 
 from domain.market.quotes import Quote
-from domain.market.simulated import whole_lots
 from domain.order.commands import ReportKind, VenueRequest
 from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, reaches
 from domain.paper.estimate import QueueEstimate
-from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered, TradePrint
+from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
 
@@ -64,41 +63,6 @@ class Matching:
             self.display.take(side, quantity)
             self.outcome.fill(order, quantity, price, Liquidity.MAKER)
             self._full_after(order, quantity)
-
-    def trade(self, printed: TradePrint) -> None:
-        """Give a trade of the market to orders at better prices, then to the size ahead at its price and to the orders there, in turn.
-
-        Orders fill at their own limit, in whole lots.
-        """
-        symbol, side, left = printed.symbol, opposite(printed.side), printed.quantity
-        book = self.venue.books.get(symbol)
-        if book is None or symbol in self.venue.halted or not self.venue.rules.calendar.is_open(self.outcome.now_ns):
-            return
-        QueueEstimate(self.outcome).trade_through(symbol, book, side, printed.price)
-        ladder = book.limits[side]
-        for order in ladder.reached(printed.price):
-            price = order.request.price
-            assert price is not None, "only orders with a limit rest"
-            if order.number in self.outcome.ended:
-                continue
-            if price == printed.price:
-                left -= self._passed(order, order.behind - ladder.gone(price), left)
-            quantity = min(order.leaves, whole_lots(left, self.venue.instruments[symbol]))
-            if quantity <= ZERO:
-                return
-            left -= quantity
-            self.outcome.fill(order, quantity, price, Liquidity.MAKER, printed=True)
-
-    def _passed(self, order: PaperOrder, behind: Decimal, quantity: Decimal) -> Decimal:
-        """Give up to `quantity` that the market traded to the size ahead of the order. Return how much of it that was."""
-        side, price = order.request.side, order.request.price
-        assert price is not None, "only orders with a limit rest"
-        passed = min(behind - self._gone.get((side, price), ZERO), quantity)
-        if passed <= ZERO:
-            return ZERO
-        self._gone[side, price] = self._gone.get((side, price), ZERO) + passed
-        self.outcome.events.append(QueueAdvanced(symbol=order.request.symbol, side=side, price=price, quantity=passed, printed=True))
-        return passed
 
     def _crowd_passes(self, order: PaperOrder, behind: Decimal) -> bool:
         """Trade others' size ahead of the order at its price. Return False if that uses up the display."""
