@@ -7,6 +7,7 @@ from domain.order.events import JournalAccepted, ShardHeld
 from domain.paper.events import (
     EpochMet,
     OrderForgotten,
+    PartShown,
     QueueAdvanced,
     QueueJoined,
     QueueLowered,
@@ -39,7 +40,7 @@ def route_of(event: VenueEvent) -> str:
     match event:
         case RequestTaken():
             return event.request.route_id
-        case StopTriggered() | QueueJoined() | OrderForgotten():
+        case StopTriggered() | QueueJoined() | PartShown() | OrderForgotten():
             return event.route_id
         case Reported():
             return event.report.route_id

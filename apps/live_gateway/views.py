@@ -1,10 +1,11 @@
 """Views of venues and orders in HTTP and session responses."""
 
+from decimal import Decimal
 from itertools import islice
 from typing import Final
 
 from apps.live_gateway.venue_host import VenueHost
-from domain.paper.book import PaperOrder
+from domain.paper.book import PaperOrder, PaperState
 from domain.values import ZERO
 
 PAGE_MAX: Final = 500
@@ -27,12 +28,20 @@ def order_view(order: PaperOrder) -> dict[str, object]:
         "time_in_force": request.time_in_force,
         "expire_at": order.expire_at,
         "post_only": request.post_only,
+        "display_quantity": request.display_quantity,
+        "displayed_quantity": _displayed(order),
         "status": order.state,
         "triggered": order.triggered,
         "cum_quantity": order.cum_quantity,
         "leaves_quantity": max(order.leaves, ZERO),
         "sends": order.sends,
     }
+
+
+def _displayed(order: PaperOrder) -> Decimal:
+    """Return how much of the order the venue shows now: of a limit order that rests, all of it or the part that an iceberg shows."""
+    rests = order.state is PaperState.WORKING and order.request.price is not None and not order.waits_for_stop
+    return max(order.visible, ZERO) if rests else ZERO
 
 
 def open_orders(host: VenueHost, after: int, limit: int, shard: int | None = None) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -104,7 +104,9 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(settings, instruments, keys, market, clock)
+    replaces = ReplaceHandler(host, risk, instruments, intake.forbidden)
+    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
+    reader = _reader(settings, instruments, keys, market, clock, icebergs)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
@@ -249,7 +251,10 @@ def _host(
     return host
 
 
-def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock) -> TermsReader:
+def _reader(
+    settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock, icebergs: Container[str]
+) -> TermsReader:
+    """`icebergs`: the symbols that some venue trades which supports icebergs."""
     orders = settings.order_management
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
 
@@ -257,7 +262,7 @@ def _reader(settings: OmsSettings, instruments: Mapping[str, Instrument], keys: 
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
         return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
 
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching)
+    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching, icebergs)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:

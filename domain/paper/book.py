@@ -37,6 +37,7 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
     """One order as the venue keeps it. `request` has its current terms; `leaves` is what was not filled, also once it is closed.
 
     `sends` counts how often its request arrived, `reports` are the report_seqs of its reports. `behind`: see QueueJoined.
+    `shown`: what is left of the part that an iceberg shows; see PartShown.
     """
 
     number: int
@@ -51,6 +52,18 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
     day_ends_at: int | None = None
     replace_id: str = ""
     behind: Decimal = ZERO
+    shown: Decimal = ZERO
+
+    @property
+    def visible(self) -> Decimal:
+        """What others see of a resting order and can trade with: all of it, or the part that an iceberg shows."""
+        return self.leaves if self.request.display_quantity is None else min(self.shown, self.leaves)
+
+    @property
+    def next_part(self) -> Decimal:
+        """How much an iceberg shows when it comes to rest, or when what it showed has traded."""
+        display = self.request.display_quantity
+        return self.leaves if display is None else min(display, self.leaves)
 
     @property
     def cum_quantity(self) -> Decimal:
@@ -174,6 +187,10 @@ class Ladder:
             del self._levels[key]
             del self._keys[bisect_left(self._keys, key)]
 
+    def to_end(self, price: Decimal, order: PaperOrder) -> None:
+        """Move an order behind all others at its price."""
+        self._levels[self._key(price)].move_to_end(order.number)
+
     def reached(self, price: Decimal) -> Iterator[PaperOrder]:
         """Yield every order at this price or a better one, best first."""
         bound = self._key(price)
@@ -223,6 +240,10 @@ class PaperBook:
     def remove(self, order: PaperOrder) -> None:
         ladder, price = self._place(order)
         ladder.remove(price, order)
+
+    def to_end(self, order: PaperOrder) -> None:
+        ladder, price = self._place(order)
+        ladder.to_end(price, order)
 
     def _place(self, order: PaperOrder) -> tuple[Ladder, Decimal]:
         request = order.request

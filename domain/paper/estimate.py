@@ -3,8 +3,9 @@
 from decimal import Decimal
 
 from domain.market.simulated import whole_lots
-from domain.paper.book import Display, Ladder, PaperBook, reaches
-from domain.paper.events import QueueAdvanced, QueueLowered, TradePrint
+from domain.paper.book import UNSEEN, Display, Ladder, PaperBook, PaperOrder, reaches
+from domain.paper.events import QueueAdvanced, QueueJoined, QueueLowered, TradePrint
+from domain.paper.icebergs import Turns, show_part
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, opposite
 
@@ -40,7 +41,8 @@ class QueueEstimate:
             if reaches(side, printed.price, better):
                 break
             self._lower(symbol, side, ladder, better, ZERO)
-        for order in ladder.reached(printed.price):
+        turns = Turns(ladder.reached(printed.price))
+        for order in turns:
             price = order.request.price
             assert price is not None, "only orders with a limit rest"
             if order.number in self.outcome.ended:
@@ -48,11 +50,29 @@ class QueueEstimate:
             if price == printed.price and (step := min(order.behind - ladder.gone(price) - passed, left)) > ZERO:
                 self.outcome.events.append(QueueAdvanced(symbol=symbol, side=side, price=price, quantity=step, printed=True))
                 passed, left = passed + step, left - step
-            quantity = min(order.leaves, whole_lots(left, self.venue.instruments[symbol]))
+            quantity = min(order.visible, whole_lots(left, self.venue.instruments[symbol]))
             if quantity <= ZERO:
                 return
             left -= quantity
             self.outcome.fill(order, quantity, price, Liquidity.MAKER, printed=True)
+            if quantity == order.visible < order.leaves:
+                turns.again(self._refilled(order, price, ladder, None if price != printed.price else passed))
+
+    def _refilled(self, order: PaperOrder, price: Decimal, ladder: Ladder, passed: Decimal | None) -> PaperOrder:
+        """Show the next part of an iceberg, behind what others show there and this trade has not taken.
+
+        `passed`: how much of that the trade took; None at a price that it went through, where no size can be ahead.
+        """
+        request = order.request
+        new = show_part(self.outcome, order, order.leaves - order.visible)
+        if passed is not None:
+            display = self.venue.displays.get(request.symbol)
+            size = display.size_ahead(request.side, price) if display else None
+            gone, ahead = ladder.gone(price) + passed, UNSEEN if size is None else max(size - passed, ZERO)
+            if ahead:
+                new.behind = gone + ahead
+                self.outcome.events.append(QueueJoined(route_id=request.route_id, behind=new.behind))
+        return new
 
     def _lower(self, symbol: str, side: Side, ladder: Ladder, price: Decimal, size: Decimal) -> None:
         behind = ladder.gone(price) + size

@@ -63,6 +63,14 @@ class QueueLowered(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     behind: Decimal
 
 
+class PartShown(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """An iceberg shows this much, at the end of the queue at its price: it came to rest, or what it showed before has traded."""
+
+    at: int
+    route_id: str
+    quantity: Decimal
+
+
 class TradingHalted(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     at: int
     symbol: str
@@ -102,6 +110,7 @@ VenueEvent = (
     | StopTriggered
     | QueueJoined
     | QueueAdvanced
+    | PartShown
     | QueueLowered
     | TradingHalted
     | TradingResumed

@@ -8,6 +8,7 @@ from domain.order.commands import ReportKind, VenueRequest
 from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, reaches
 from domain.paper.estimate import QueueEstimate
 from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered
+from domain.paper.icebergs import Turns, show_part
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
 
@@ -49,7 +50,8 @@ class Matching:
         """Fill limits that the touch has reached at their own price, best first, until the display is used up."""
         assert self.display is not None, "only a quote sweeps"
         ladder = book.limits[side]
-        for order in ladder.reached(touch):
+        turns = Turns(ladder.reached(touch))
+        for order in turns:
             price = order.request.price
             assert price is not None, "only orders with a limit rest"
             if order.number in self.outcome.ended:
@@ -59,10 +61,18 @@ class Matching:
             left = self.display.size(side, price)
             if not left:
                 return
-            quantity = min(order.leaves, left)
+            quantity = min(order.visible, left)
             self.display.take(side, quantity)
             self.outcome.fill(order, quantity, price, Liquidity.MAKER)
             self._full_after(order, quantity)
+            if quantity == order.visible < order.leaves:
+                turns.again(self._refilled(order, price))
+
+    def _refilled(self, order: PaperOrder, price: Decimal) -> PaperOrder:
+        """Show the next part of an iceberg whose visible part has traded; return the order as it is then."""
+        new = show_part(self.outcome, order, order.leaves - order.visible)
+        new.behind = self._rest(new, price, again=True)
+        return new
 
     def _crowd_passes(self, order: PaperOrder, behind: Decimal) -> bool:
         """Trade others' size ahead of the order at its price. Return False if that uses up the display."""
@@ -104,6 +114,8 @@ class Matching:
         if left and request.time_in_force in AT_ONCE:
             self.outcome.end(ReportKind.CANCELLED, order, reason=str(request.time_in_force))
         elif left and request.price is not None:
+            if request.display_quantity is not None:
+                show_part(self.outcome, order, left)
             self._rest(order, request.price)
 
     def _take(self, order: PaperOrder) -> Decimal:
@@ -122,18 +134,23 @@ class Matching:
         if quantity == order.leaves:
             self.outcome.ended.add(order.number)
 
-    def _rest(self, order: PaperOrder, price: Decimal) -> None:
-        """Queue the order behind what others show at its price, and behind whatever was ahead of the last order there."""
+    def _rest(self, order: PaperOrder, price: Decimal, *, again: bool = False) -> Decimal:
+        """Queue the order behind what others show at its price, and behind whatever was ahead of the last order there.
+
+        Return its mark; zero if nothing is ahead. `again`: it has rested there before.
+        """
         side, shown = order.request.side, self._size_ahead(order.request.side, price)
         if shown is None:
-            return
+            return ZERO
         book = self.venue.books.get(order.request.symbol)
         ladder = book.limits[side] if book else None
         last = ladder.last_but(price, order) if ladder else None
-        gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and last else ZERO
+        gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and (last or again) else ZERO
         behind = max(gone + shown, last.behind if last else ZERO)
-        if behind > gone:
-            self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
+        if behind <= gone:
+            return ZERO
+        self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
+        return behind
 
     def _size_ahead(self, side: Side, price: Decimal) -> Decimal | None:
         """Return the size of others at a price among the orders of this side; None if this venue has no queue."""

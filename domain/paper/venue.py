@@ -20,6 +20,7 @@ from domain.paper.events import (
     Meet,
     Message,
     OrderForgotten,
+    PartShown,
     QueueAdvanced,
     QueueJoined,
     QueueLowered,
@@ -142,6 +143,8 @@ class PaperVenue:
                 self.books[event.symbol].limits[event.side].advance(event.price, event.quantity)
                 if not event.printed and (display := self.displays.get(event.symbol)):
                     display.take(event.side, event.quantity)
+            case PartShown():
+                self._part_shown(event)
             case QueueLowered():
                 for order in self.books[event.symbol].limits[event.side].at(event.price):
                     order.behind = min(order.behind, event.behind)
@@ -207,11 +210,18 @@ class PaperVenue:
         quantity, price = report.quantity or ZERO, report.price or ZERO
         self.executions += 1
         order.leaves -= quantity
+        if report.report is ReportKind.FILL and report.liquidity is Liquidity.MAKER and order.request.display_quantity is not None:
+            order.shown -= quantity
         order.trades += (PaperTrade(report.exec_id, quantity, price, report.liquidity or Liquidity.TAKER),)
         if not printed and (display := self.displays.get(order.request.symbol)):
             display.take(order.request.side, quantity)
         if order.leaves <= ZERO and order.state is PaperState.WORKING:
             self._close(order, PaperState.FILLED)
+
+    def _part_shown(self, event: PartShown) -> None:
+        order = self.orders[event.route_id]
+        order.shown, order.behind = event.quantity, ZERO
+        self.books[order.request.symbol].to_end(order)
 
     def _replaced(self, order: PaperOrder, report: VenueReport) -> None:
         """Apply new terms. A smaller size at the same prices keeps its turn; anything else goes to the end of the queue."""
@@ -240,7 +250,7 @@ class PaperVenue:
         order.trades = tuple(t for t in order.trades if t.exec_id != exec_id)
         order.leaves += quantity
         if order.state is PaperState.FILLED and order.leaves > ZERO:
-            order.behind = ZERO
+            order.behind, order.shown = ZERO, order.next_part
             self._open(order)
 
     def _close(self, order: PaperOrder, state: PaperState) -> None:

@@ -29,17 +29,20 @@ BY = "PKTRADER222222222222"
 """The key of every client: what it asks for goes through the journal, the folds and the checker."""
 EXITS = range(9, 100, 2)
 """Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
+ICEBERGS_IN = 3
+"""One history of so many has icebergs."""
 FINAL = ("submitted", "rejected", "reused")
 
 
 class Trader:
-    """`oms` is whoever answers at the door now; None while nobody does."""
+    """`oms` is the process that answers at the door now; None without one."""
 
     def __init__(self, world: World, oms: Callable[[], Oms | None], journal_head: Callable[[], int]) -> None:
         self._world = world
         self._oms = oms
         self._head = journal_head
         self._random = world.random("trader")
+        self._icebergs = world.random("icebergs")
         self.answers: list[ObservedAnswer] = []
         self.waiting = 0
         self.calm = False
@@ -97,7 +100,16 @@ class Trader:
             expire_at=expire_at,
             priority=chance.randint(0, 2),
         )
-        return _exit(terms) if flips and number in EXITS else terms
+        terms = _exit(terms) if flips and number in EXITS else terms
+        return self._hidden(terms) if self._world.seed % ICEBERGS_IN == ICEBERGS_IN - 1 else terms
+
+    def _hidden(self, terms: Terms) -> Terms:
+        """Half of the orders that may rest show only a part of themselves."""
+        rests = terms.price is not None and terms.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+        most = int(terms.quantity * 10) - 1
+        if not rests or most < 1 or self._icebergs.random() < 0.5:
+            return terms
+        return msgspec.structs.replace(terms, display_quantity=Decimal(self._icebergs.randint(1, most)) / 10)
 
     async def _until_answered(self, terms: Terms) -> None:
         self.waiting += 1
@@ -140,7 +152,7 @@ class Trader:
             await asyncio.sleep(ASK_AGAIN_S)
 
     async def cancel(self, order_id: str, *, attempts: int) -> None:
-        """DELETE /orders/{id}, until oms has said yes or no, or for so many times."""
+        """DELETE /orders/{id}, until oms has said yes or no, or for this many times."""
         for _ in range(attempts):
             outcome, *_ = await self._asked(lambda oms: _cancelled(oms, order_id))
             self._world.tell("client cancels %s: %s", order_id, outcome)
