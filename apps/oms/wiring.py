@@ -264,6 +264,7 @@ def _reader(
 ) -> TermsReader:
     orders, hours = settings.order_management, _hours(venues)
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
+    icebergs = frozenset(symbol for venue in venues if venue.icebergs for symbol in venue.symbols)
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))

@@ -74,7 +74,7 @@ def test_each_part_of_a_print_is_used_once_and_the_oldest_order_comes_first() ->
     )
 
 
-def test_a_print_through_the_price_goes_to_the_best_order_first_whoever_was_ahead() -> None:
+def test_a_print_through_the_price_goes_to_the_best_order_first_whatever_was_ahead() -> None:
     venue = check(
         """book 5x99 7x98.5 9x98 | 10x100
            A buy 3 @99
@@ -92,8 +92,8 @@ def test_a_print_through_the_price_goes_to_the_best_order_first_whoever_was_ahea
     assert ahead(venue, "C") == 8
 
 
-def test_a_quote_that_reaches_the_price_fills_with_nobody_ahead() -> None:
-    """Who offers at the price has met every bid there: in the market nobody is ahead any more."""
+def test_a_quote_that_reaches_the_price_fills_with_nothing_ahead() -> None:
+    """An offer at the price has met every bid there: in the market nothing is ahead any more."""
     check(
         """quote 5x99 10x100
            A buy 4 @99
