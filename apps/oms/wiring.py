@@ -105,18 +105,15 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
-    reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    replaces, reader = (
-        ReplaceHandler(host, risk, instruments, intake.forbidden),
-        _reader(settings, instruments, venues.values(), keys, market, clock),
-    )
+    keys, replaces = chassis.keys, ReplaceHandler(host, risk, instruments, intake.forbidden)
+    reads, reader = OrderReads(host, journal, keys.owner_of), _reader(settings, instruments, venues.values(), keys, market, clock)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
     routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
-    upkeep = _lists_upkeep(chassis, host)
-    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
+    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only}
+    kept["lists"] = _lists_upkeep(chassis, host)
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     assets = AssetBook(instruments.values(), _calendars(venues.values()))
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics)

@@ -326,7 +326,7 @@ class Floor:
         await asyncio.sleep(float(words[0]))
 
     async def skew(self, words: list[str]) -> None:
-        """The wall clock of a process is wrong by so many seconds."""
+        """The wall clock of a process is wrong by this many seconds."""
         self.lives[words[0]].clock.skew_ns = int(words[1]) * SECOND_NS
 
     async def timed(self, words: list[str]) -> None:
