@@ -50,7 +50,9 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
-    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc.")] = UNSET
+    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc. opg and cls wait for an opening or closing.")] = (
+        UNSET
+    )
     expire_at: Annotated[str | UnsetType | None, described("Required with gtd, not allowed otherwise.", format="date-time")] = UNSET
     priority: Priority | UnsetType | None = UNSET
     post_only: Annotated[bool | UnsetType | None, described("The venue rejects the order if it would trade at once.")] = UNSET

@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -54,7 +54,6 @@ from apps.runtime.helper_process import OMS_KEY, HelperProcess
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
-from domain.access.keys import KeyRing
 from domain.execution.auctions import auction_of
 from domain.groups.contingency import Rules
 from domain.instruments import Denial, Instrument, negative_prices
@@ -106,10 +105,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    replaces, reader = (
-        ReplaceHandler(host, risk, instruments, intake.forbidden),
-        _reader(settings, instruments, venues.values(), keys, market, clock),
-    )
+    replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(chassis, instruments, venues, market, clock)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
@@ -255,14 +251,13 @@ def _host(
 
 
 def _reader(
-    settings: OmsSettings,
+    chassis: Chassis[OmsSettings],
     instruments: Mapping[str, Instrument],
-    venues: Collection[VenueSettings],
-    keys: KeyRing,
+    venues: Mapping[str, VenueSettings],
     market: Market,
     clock: Clock,
 ) -> TermsReader:
-    orders, hours = settings.order_management, _hours(venues)
+    orders, hours = chassis.settings.order_management, _hours(venues.values())
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
 
     def touching(symbol: str, side: Side) -> Candidate | None:
@@ -272,8 +267,8 @@ def _reader(
     def auction(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
         return auction_of(time_in_force, hours.get(symbol, {}), clock.now_ns())
 
-    icebergs = frozenset(symbol for venue in venues if venue.icebergs for symbol in venue.symbols)
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching, icebergs, auction)
+    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
+    return TermsReader(instruments, orders.default_account, types, chassis.keys.may_trade, touching, icebergs, auction)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:

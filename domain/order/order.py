@@ -10,6 +10,7 @@ import msgspec
 from domain.order import events as e
 from domain.order import generations as g
 from domain.order.auction import Auction
+from domain.order.copier import copier
 from domain.order.group import LIST_EVENTS, SOURCE, AnyListEvent, OrderGroup, group_after
 from domain.order.lifecycle import CLOSED, State
 from domain.order.parts import Asked as Asked
@@ -167,17 +168,6 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
 
     def trade(self, venue: str, exec_id: str) -> Trade | None:
         return next((t for t in self.trades if t.exec_id == exec_id and t.venue == venue), None)
-
-
-def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own: str) -> Callable[..., Any]:
-    """Return a function of `source` and `more` that creates a `kind`.
-
-    Fields in `names` are copied from `source`; `own` has expressions for the others. The function is compiled as the one call that would
-    be written by hand: a call with a dict costs three times as much, for every order.
-    """
-    arguments = ", ".join([*(f"{name}={source}.{name}" for name in names), *(f"{name}={value}" for name, value in own.items())])
-    made: Callable[..., Any] = eval(f"lambda {', '.join((source, *more))}: kind({arguments})", {"kind": kind, "State": State})
-    return made
 
 
 created: Final[Callable[[e.OrderSubmitted], Order]] = copier(

@@ -9,8 +9,9 @@ from operator import attrgetter
 from typing import Any, Final
 
 from domain.order.commands import Terms
+from domain.order.copier import copier
 from domain.order.events import OrderSubmitted
-from domain.order.order import Asked, Order, copier
+from domain.order.order import Asked, Order
 from domain.values import order_id_of
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))

@@ -1,6 +1,5 @@
 """A venue that opens in a moment, on a whole stack: what waits for the opening outlives every process, and trades then."""
 
-import os
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
