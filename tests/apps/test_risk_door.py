@@ -358,7 +358,7 @@ async def test_dry_checks_deny_nothing_in_the_counts() -> None:
 
 
 async def test_an_exit_is_checked_as_if_its_entry_had_traded() -> None:
-    """As a held leg of a list is: alone it would sell what the account does not hold."""
+    """As a held leg of a list is checked: alone it would open a short position."""
     house = House()
     exit_of = {"side": "sell", "quantity": "0.05"}
     alone, _ = await explained(house, "all", **exit_of)

@@ -39,7 +39,7 @@ export const ORDER_COLUMNS = [
   word('account', 'Account', 'minmax(62px, 1fr)'),
   word('symbol', 'Symbol', 'minmax(74px, 1fr)'),
   word('side', 'Side', '56px', true),
-  word('type', 'Type', 'minmax(58px, .8fr)'),
+  { key: 'type', name: 'Type', width: 'minmax(58px, .8fr)', cell: (row) => ({ text: row.type, title: row.type }), sortKey: (row) => textKey(row.type) },
   number('quantity', 'Quantity', 'minmax(68px, 1fr)'),
   {
     key: 'price', name: 'Price', width: 'minmax(74px, 1fr)', numeric: true, flash: true, sortKey: (row) => numberKey(row.price ?? row.stop_price),

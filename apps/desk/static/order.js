@@ -14,7 +14,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
 /** @typedef {{ order: any, events: any[], routes: any, decision: any, problem: any }} Loaded */
 
-const REPLACEABLE = ['quantity', 'price', 'stop_price'];
+/** @type {Record<string, string>} */
+const REPLACEABLE = { quantity: 'New quantity', price: 'New price', stop_price: 'New stop price', trail_amount: 'New trail amount', trail_percent: 'New trail percent' };
 
 /** @param {string} id @returns {Promise<Loaded>} */
 async function load(id) {
@@ -131,7 +132,7 @@ function Decision({ loaded }) {
   const decision = loaded.decision ?? checked;
   if (!decision?.checks) return html`<h3>Decision</h3><p class="quiet hint">Risk has recorded no decision on it.</p>`;
   const reason = decision.reason ?? (loaded.order?.status === 'rejected' ? loaded.order.reason : null);
-  const prices = (decision.prices ?? []).map((/** @type {any} */ one) => html`<span>${one.name} <${Num} value=${one.price} />${one.age_ms === undefined ? '' : `, ${one.age_ms} ms old`}</span>`);
+  const prices = (decision.prices ?? []).map((/** @type {any} */ one, /** @type {number} */ n) => html`<span>${n ? ', ' : ''}${one.name} <${Num} value=${one.price} />${one.age_ms === undefined ? '' : `, ${one.age_ms} ms old`}</span>`);
   return html`<h3>Decision</h3>
     <p class="verdict" data-approved=${decision.approved === false ? 'no' : 'yes'}><strong>${decision.approved === false ? `refused: ${reason}` : 'approved'}</strong>
       <span class="quiet">limits version ${decision.limits_version ?? checked?.limits_version}${decision.reference ? html`, valued at <${Num} value=${decision.reference} />` : ''}</span>
@@ -214,8 +215,9 @@ function Chain({ events }) {
 function Replace({ order }) {
   const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   const [result, setResult] = useState(/** @type {any} */ (null));
-  const possible = REPLACEABLE.filter((name) => order[name] !== null && order[name] !== undefined);
-  const changed = Object.fromEntries(possible.filter((name) => fields[name] !== undefined && fields[name] !== String(order[name])).map((name) => [name, fields[name].trim()]));
+  const terms = order.trail ? { ...order, ...order.trail, stop_price: null } : order; // The market moves the stop of a trailing one.
+  const possible = Object.keys(REPLACEABLE).filter((name) => terms[name] !== null && terms[name] !== undefined);
+  const changed = Object.fromEntries(possible.filter((name) => fields[name] !== undefined && fields[name] !== String(terms[name])).map((name) => [name, fields[name].trim()]));
   const send = async (/** @type {Event} */ event) => {
     event.preventDefault();
     const wrong = Object.keys(changed).find((name) => !isDecimal(changed[name]));
@@ -229,8 +231,8 @@ function Replace({ order }) {
   };
   return html`<form class="replace" aria-label="Replace order" novalidate onSubmit=${send}>
     <h3>Replace</h3>
-    <div class="replace-fields">${possible.map((name) => html`<div class="field" data-wrong=${result?.field === name ? 'yes' : null}><label for=${`replace-${name}`}>${{ quantity: 'New quantity', price: 'New price', stop_price: 'New stop price' }[name]}</label>
-      <input id=${`replace-${name}`} class="numeric" inputmode="decimal" autocomplete="off" value=${fields[name] ?? order[name]} onInput=${(/** @type {any} */ event) => setFields({ ...fields, [name]: event.target.value })} /></div>`)}
+    <div class="replace-fields">${possible.map((name) => html`<div class="field" data-wrong=${result?.field === name ? 'yes' : null}><label for=${`replace-${name}`}>${REPLACEABLE[name]}</label>
+      <input id=${`replace-${name}`} class="numeric" inputmode="decimal" autocomplete="off" value=${fields[name] ?? terms[name]} onInput=${(/** @type {any} */ event) => setFields({ ...fields, [name]: event.target.value })} /></div>`)}
       <button type="submit">Replace</button></div>
     <p class="hint" role="status">${result?.text ?? ''}</p>
   </form>`;
