@@ -73,6 +73,7 @@ def submit(
     priority: Annotated[int | None, typer.Option(min=0, max=9)] = None,
     post_only: Annotated[bool, typer.Option("--post-only", help="Never take liquidity: the venue rejects the order instead.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only reduce a position, never open or reverse one.")] = False,
+    display_quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="Of a limit order: show only so much of it.")] = None,
     trail_amount: TrailAmount = None,
     trail_percent: TrailPercent = None,
     trail_trigger: TrailTriggerOption = None,
@@ -106,6 +107,7 @@ def submit(
         "priority": priority,
         "post_only": post_only or None,
         "reduce_only": reduce_only or None,
+        "display_quantity": number(display_quantity, "--display-quantity"),
         **trail(trail_amount, trail_percent, trail_trigger, limit_offset, activation_price),
     }
     with Oms(find(data_dir, port_offset), raw=json) as oms:

@@ -28,6 +28,7 @@ from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.timed_orders import TimedOrders
 from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
@@ -120,10 +121,11 @@ def _watch_held(
     instruments: Mapping[str, Instrument],
     switch: ExeqKillSwitch,
 ) -> None:
-    """Start what releases the orders that wait here for a price."""
+    """Start what releases the orders that wait here for a price or a time."""
     every_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS)
     trailing = TrailingStops(executor, executor.executions, instruments, switch.forbids, every_ns)
     chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns, trailing).run, tasks.STOPS)
+    chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
 
 
 async def _follow_market(

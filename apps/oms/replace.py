@@ -11,12 +11,12 @@ from msgspec import UNSET, UnsetType
 from apps.http.app import Refusal
 from apps.http.body import client_order_id_of, exact_number, read_struct
 from apps.http.problem import malformed
-from apps.http.schema import CLIENT_ORDER_ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from apps.http.trail_body import TrailNumber, replaced_trail
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
-from domain.instruments import Denial, Instrument, terms_denial
+from domain.instruments import Denial, Instrument, display_denial, terms_denial
 from domain.order.commands import ReplaceOrder, RiskDecision, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
 from domain.order.group import HELD_ROLES, Role
@@ -44,6 +44,9 @@ class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             pattern=CLIENT_ORDER_ID_PATTERN,
         ),
     ] = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, described("Cannot be replaced: 422.", oneOf=[*NUMBER_FORMS, {"type": "null"}])] = (
+        UNSET
+    )
     trail_amount: TrailNumber = UNSET
     trail_percent: TrailNumber = UNSET
 
@@ -71,8 +74,10 @@ class NewTerms(NamedTuple):
 
 
 def read_replace(body: bytes, *, negative: bool = False) -> NewTerms:
-    """Parse quantity, price and stop price, at least one of them, and the name. `negative`: prices may be negative. Refusal 400."""
+    """Parse quantity, price and stop price, at least one of them, and the name. `negative`: prices may be negative. Refusal 400, 422."""
     found = read_struct(_DECODER, body)
+    if exact_number(found.display_quantity, "display_quantity") is not None:
+        raise untradable(Denial("display_quantity_not_replaceable"))
     price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
     asked = NewTerms(exact_number(found.quantity, "quantity"), price, stop_price, client_order_id_of(found.client_order_id) or "")
     trail_amount, trail_percent = (exact_number(getattr(found, name), name) for name in ("trail_amount", "trail_percent"))
@@ -168,7 +173,19 @@ class ReplaceHandler:
             raise untradable(Denial("stop_price_not_allowed", plain(asked.stop_price)))
         new = replacement(order, wanted, "")
         denial = terms_denial(instrument, new.order_type, new.quantity, new.price, new.stop_price, reduce_only=new.reduce_only)
-        if denial := denial or trail_denial(instrument, new.order_type, new.trail):
+        denial = denial or trail_denial(instrument, new.order_type, new.trail)
+        if denial is None and new.display_quantity is not None:
+            denial = display_denial(
+                instrument,
+                new.display_quantity,
+                new.order_type,
+                new.time_in_force,
+                wanted.quantity,
+                new.price,
+                reduce_only=new.reduce_only,
+                may_cover=True,
+            )
+        if denial is not None:
             raise untradable(denial)
 
     async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> RiskDecision | None:

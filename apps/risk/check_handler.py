@@ -47,6 +47,7 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    display_quantity: Decimal | None = None
     trail: Trail | None = None
 
     def terms(self) -> Terms:

@@ -12,7 +12,7 @@ from domain.execution.venue_health import VenueHealth
 from domain.order import events as e
 from domain.order.commands import VenueRequest
 from domain.order.lifecycle import CLOSED, State
-from domain.values import OrderType
+from domain.values import OrderType, TimeInForce
 
 ROUTED_KEPT_MAX: Final = 10_000
 """Route records kept for `/routes`; older ones are in the order's timeline."""
@@ -24,7 +24,7 @@ OLDER_SHAPES: Final = (
     "2-c6a424703ad3255f42015a1a5fb75660",
     "2-f57ab318a5a586dbecce87cb6d336c1a",
 )
-"""Before orders could trail; before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch.
+"""Before orders had auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or epoch.
 Defaults stand for them.
 """
 
@@ -75,6 +75,8 @@ class Executions:
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
+        self.timed: dict[tuple[int, str], dict[str, e.OrderSubmitted]] = {}
+        """Orders that wait here for an opening or closing, by its time and their symbol."""
         self.trailing: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Trailing stops, by symbol, with their recorded stop prices. All of them wait here."""
         self.best: dict[str, Decimal] = {}
@@ -123,8 +125,7 @@ class Executions:
             case e.StopTrailed():
                 self._trail(event)
             case e.OrderReleased():
-                self._aside.pop(event.order_id, None)
-                self.queue_again(event.order_id)
+                self._release(event.order_id)
             case e.OrderRouted():
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
@@ -162,7 +163,9 @@ class Executions:
     def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
         if terms.order_id in self._aside:
             return
-        if terms.order_type is OrderType.TRAILING_STOP:
+        if terms.auction is not None:
+            self.timed.setdefault((terms.auction.at, terms.symbol), {})[terms.order_id] = terms
+        elif terms.order_type is OrderType.TRAILING_STOP:
             self.trailing.setdefault(terms.symbol, {})[terms.order_id] = terms
         elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
@@ -170,8 +173,13 @@ class Executions:
             self.queue.put(terms, queued_at)
 
     def _wake(self, terms: e.OrderSubmitted) -> None:
+        """Take the order out of those that wait here for their price or time."""
         if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
             del self.sleeping[terms.symbol]
+        if terms.auction is not None:
+            key = terms.auction.at, terms.symbol
+            if (held := self.timed.get(key)) and held.pop(terms.order_id, None) and not held:
+                del self.timed[key]
         if (trails := self.trailing.get(terms.symbol)) and trails.pop(terms.order_id, None):
             self.best.pop(terms.order_id, None)
             if not trails:
@@ -195,6 +203,16 @@ class Executions:
             if event.waits_for:
                 self._aside[event.order_id] = None
             self.queue_again(event.order_id)
+
+    def _release(self, order_id: str) -> None:
+        """Queue an order whose wait is over. One for an opening or closing is a day order from now on: no venue has auctions."""
+        self._aside.pop(order_id, None)
+        waiting = self._waiting.get(order_id)
+        if waiting and waiting.terms.auction is not None:
+            self._wake(waiting.terms)
+            terms = msgspec.structs.replace(waiting.terms, auction=None, time_in_force=TimeInForce.DAY)
+            self._waiting[order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+        self.queue_again(order_id)
 
     def _route(self, event: e.OrderRouted) -> None:
         waiting = self._waiting.pop(event.order_id)
@@ -310,6 +328,7 @@ class Executions:
             shard=self._shard,
             unit=unit,
             epoch=epoch,
+            display_quantity=terms.display_quantity,
         )
 
     def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from domain.instruments import Denial
+from domain.order.auction import Auction
 from domain.order.events import Candidate, Leg
 from domain.order.group import ListTerms as ListTerms
 from domain.order.trail import Trail
@@ -45,6 +46,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stop_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
+    auction: Auction | None = None
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
@@ -54,6 +56,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     notional: Decimal | None = None
     quote: Candidate | None = None
     """The money that `quantity` was made from, and the quote that it was made with (None for a limit order, whose price decided)."""
+    display_quantity: Decimal | None = None
+    """Of an iceberg: how much of it a venue shows at a time."""
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
     trail: Trail | None = None
@@ -144,6 +148,10 @@ class TrailStop(ExeqCommand, frozen=True, kw_only=True, tag="trail", gc=False):
     venue: str
     stop_price: Decimal
     best: Decimal
+
+
+class ReleaseHeld(ExeqCommand, frozen=True, kw_only=True, tag="release_held", gc=False):
+    """The opening or closing that an order waits for at exeq has come. It may be routed from now on."""
 
 
 class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
@@ -256,7 +264,8 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One request, as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`.
 
-    A replace carries the new terms of the route. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
+    A replace carries the new terms of the route. `display_quantity`: the venue shows no more than that of the route at a time; all of it if
+    the quantity is not larger. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
     the largest that it has seen.
     """
 
@@ -279,6 +288,7 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     post_only: bool = False
     reduce_only: bool = False
     replace_id: str = ""
+    display_quantity: Decimal | None = None
 
 
 class BookReport(Command, frozen=True, kw_only=True, tag="book_report", gc=False):
@@ -341,6 +351,7 @@ OrderCommand = (
     | ReplaceOrder
     | ExpireOrder
     | TriggerOrder
+    | ReleaseHeld
     | TrailStop
     | RouteOrder
     | RefuseRoute
@@ -356,7 +367,17 @@ OrderCommand = (
 )
 
 ServiceCommand = (
-    CancelOrder | TriggerOrder | TrailStop | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+    CancelOrder
+    | TriggerOrder
+    | TrailStop
+    | ReleaseHeld
+    | RouteOrder
+    | RefuseRoute
+    | DoubtRoute
+    | ConfirmRoute
+    | RouteAbsent
+    | BookReport
+    | TakeShard
 )
 """The commands that other services may send to oms, in lists."""
 

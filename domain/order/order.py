@@ -9,6 +9,7 @@ import msgspec
 
 from domain.order import events as e
 from domain.order import generations as g
+from domain.order.auction import Auction
 from domain.order.copier import copier
 from domain.order.group import LIST_EVENTS, SOURCE, AnyListEvent, OrderGroup, group_after
 from domain.order.lifecycle import CLOSED, State
@@ -43,6 +44,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
     `asked` holds its first terms, once they were replaced or its stop has trailed. `expiring`: its cancel was requested because its time
     was over. `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `auction`: see OrderSubmitted; `triggered` then says that it has come.
     `group_id` and `role`: its list, and what it does there. `group`: the state of that list, if this order is its lead. `exclusive` and
     `waits_for`: see OrderSubmitted and OrderTriggered.
     `trail`: of a trailing stop; `stop_price` is its present one, and `best` the best price that it has seen.
@@ -62,6 +64,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     stop_price: Decimal | None
     time_in_force: TimeInForce
     expire_at: int | None
+    auction: Auction | None = None
     priority: int
     created_at: int
     updated_at: int
@@ -71,6 +74,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     role: str = ""
     exclusive: bool = False
     asked_notional: Decimal | None = None
+    display_quantity: Decimal | None = None
     trail: Trail | None = None
     status: State = State.NEW
     version: int = 0
@@ -106,6 +110,11 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     @property
     def closed(self) -> bool:
         return self.status in CLOSED
+
+    @property
+    def waits_for_auction(self) -> bool:
+        """Whether the opening or closing that the order is for has not come."""
+        return self.auction is not None and not self.triggered
 
     @property
     def leads(self) -> bool:
@@ -220,6 +229,7 @@ def _numbers(order: Order) -> Asked:
 
 def _released(event: e.OrderReleased, order: Order) -> None:
     order.waits_for = ()
+    order.triggered = order.triggered or order.auction is not None
 
 
 def _of_list(event: AnyListEvent, order: Order) -> None:

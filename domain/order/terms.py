@@ -18,7 +18,8 @@ FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("
 """The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
 FIRST: Final = ("quantity", "price", "stop_price", "trail")
 """The fields of these that a replace may change; the quantity comes first."""
-LASTING: Final = tuple(name for name in FIELDS if name not in FIRST)
+LASTING: Final = tuple(name for name in FIELDS if name not in (*FIRST, "auction"))
+"""Those that stay. An auction follows from the time in force and the time of the submit: that of a repetition may be another one."""
 
 _fields: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIELDS)
 _first: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIRST)
