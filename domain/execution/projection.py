@@ -8,11 +8,6 @@ from typing import Final
 import msgspec
 
 from domain.execution.queue import PriorityQueue
-from domain.execution.state import OLDER_SHAPES as OLDER_SHAPES
-from domain.execution.state import STATE_VERSION as STATE_VERSION
-from domain.execution.state import ExecutionsState as ExecutionsState
-from domain.execution.state import Waiting as Waiting
-from domain.execution.state import Working as Working
 from domain.execution.venue_health import VenueHealth
 from domain.order import events as e
 from domain.order.commands import VenueRequest
@@ -21,6 +16,51 @@ from domain.values import OrderType, TimeInForce
 
 ROUTED_KEPT_MAX: Final = 10_000
 """Route records kept for `/routes`; older ones are in the order's timeline."""
+
+STATE_VERSION: Final = 2
+"""To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
+OLDER_SHAPES: Final = (
+    "2-b6e40e7fd9621657b28897953973b22d",
+    "2-c6a424703ad3255f42015a1a5fb75660",
+    "2-f57ab318a5a586dbecce87cb6d336c1a",
+)
+"""Before orders had auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or epoch.
+Defaults stand for them.
+"""
+
+
+class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An order without a route, when the journal queued it (None before that), and the venues of its earlier routes."""
+
+    terms: e.OrderSubmitted
+    queued_at: int | None = None
+    tried: tuple[str, ...] = ()
+
+
+class Working(msgspec.Struct, array_like=True, gc=False):
+    """An open order at a venue: its terms, its routes, which of them the venue has answered, and the requests that wait for an answer."""
+
+    terms: e.OrderSubmitted
+    legs: tuple[e.Leg, ...]
+    routed_at: int
+    answered: tuple[str, ...] = ()
+    cancelling: bool = False
+    tried: tuple[str, ...] = ()
+    replacing: e.ReplaceRequested | None = None
+    in_doubt: bool = False
+
+
+class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list.
+
+    `best`: the best prices that the journal has of trailing stops, by order.
+    """
+
+    waiting: tuple[Waiting, ...]
+    working: tuple[Working, ...]
+    routed: tuple[e.OrderRouted, ...]
+    aside: tuple[str, ...] = ()
+    best: tuple[tuple[str, Decimal], ...] = ()
 
 
 class Executions:
