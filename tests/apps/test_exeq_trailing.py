@@ -111,7 +111,7 @@ def test_at_most_one_record_in_a_quarter_of_a_second() -> None:
     assert found == [f"StopTrailed {stop}" for stop in (95, 98, 101, 104, 107, 110, 113)]
 
 
-def test_a_killed_exeq_goes_on_from_the_recorded_level() -> None:
+def test_a_killed_exeq_continues_from_the_recorded_level() -> None:
     desk = Journaled(trailing())
     desk.shows("100")
     desk.shows("103")
@@ -122,7 +122,7 @@ def test_a_killed_exeq_goes_on_from_the_recorded_level() -> None:
     assert desk.shows("98") == ["OrderTriggered 98"]
 
 
-def test_old_quotes_and_those_of_nobody_move_nothing() -> None:
+def test_old_quotes_and_those_of_no_venue_move_nothing() -> None:
     desk = Journaled(trailing())
     desk.shows("100")
     desk.clock.now += 10_001 * MS
