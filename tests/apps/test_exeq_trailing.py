@@ -122,7 +122,7 @@ def test_a_killed_exeq_continues_from_the_recorded_level() -> None:
     assert desk.shows("98") == ["OrderTriggered 98"]
 
 
-def test_old_quotes_and_those_of_no_venue_move_nothing() -> None:
+def test_old_quotes_move_nothing() -> None:
     desk = Journaled(trailing())
     desk.shows("100")
     desk.clock.now += 10_001 * MS
