@@ -315,7 +315,7 @@ class Floor:
         await asyncio.sleep(float(words[0]))
 
     async def skew(self, words: list[str]) -> None:
-        """The wall clock of a process is wrong by so many seconds."""
+        """Shift the wall clock of a process by this number of seconds."""
         self.lives[words[0]].clock.skew_ns = int(words[1]) * SECOND_NS
 
     async def timed(self, words: list[str]) -> None:
