@@ -75,7 +75,7 @@ class PaperSection(Section):
     jitter_ms: Wait = 0.0
     levels: Annotated[int, Field(ge=1, le=100)] = 1
     level_ticks: Annotated[int, Field(ge=1, le=1000)] = 1
-    queue: Literal["none", "displayed"] = "none"
+    queue: Literal["none", "displayed", "estimated"] = "estimated"
     self_trade: Literal["allow", "cancel_newest", "cancel_oldest"] = "allow"
 
     def rules(self, calendar: Calendar) -> PaperRules:
@@ -83,6 +83,7 @@ class PaperSection(Section):
             levels=self.levels,
             level_ticks=self.level_ticks,
             queue=self.queue == "displayed",
+            estimated=self.queue == "estimated",
             self_trade=self.self_trade,
             calendar=calendar,
         )

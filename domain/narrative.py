@@ -40,7 +40,7 @@ def _submitted(event: e.OrderSubmitted) -> str:
     terms = (
         f"{event.side} {_terms(event.quantity, event.price, event.stop_price)} {event.symbol} as {event.order_type} {event.time_in_force}"
     )
-    return f"{event.account} asks to {terms}{_worth(event)}{until}{flags}{_waiting(event)}."
+    return f"{event.account} asks to {terms}{_worth(event)}{until}{flags}{_shown(event.display_quantity)}{_waiting(event)}."
 
 
 def _waiting(event: e.OrderSubmitted) -> str:
@@ -50,6 +50,10 @@ def _waiting(event: e.OrderSubmitted) -> str:
         return ""
     what = "opening" if event.time_in_force is TimeInForce.OPG else "closing"
     return f"; it waits for the {what} of {auction.venue}, until {rfc3339(auction.at)}, and expires at {rfc3339(auction.ends_at)}"
+
+
+def _shown(display: Decimal | None) -> str:
+    return "" if display is None else f", showing {plain(display)} at a time"
 
 
 def _worth(event: e.OrderSubmitted) -> str:
@@ -96,7 +100,7 @@ def _reason(event: e.OrderRejected | e.ReplaceRefused) -> str:
 
 
 def _routed(event: e.OrderRouted) -> str:
-    legs = " and ".join(f"{plain(leg.quantity)} to {leg.venue}" for leg in event.legs)
+    legs = " and ".join(f"{plain(leg.quantity)} to {leg.venue}{_shown(leg.display_quantity)}" for leg in event.legs)
     seen = "; ".join(_candidate(candidate) for candidate in event.candidates)
     return f"Sent: {legs}, by {event.policy}" + (f" ({seen})." if seen else ".")
 

@@ -9,7 +9,7 @@ import msgspec
 from apps.http.decision_view import record_view
 from domain.narrative import OwnerOf, no_owner, told
 from domain.order.events import OrderEvent
-from domain.order.fix import exec_type, ord_status
+from domain.order.fix import exec_type, max_floor, ord_status
 from domain.order.generations import Generation
 from domain.order.order import Order, evolve
 from domain.values import rfc3339
@@ -36,6 +36,7 @@ def order_view(order: Order) -> View:
         "priority": order.priority,
         "post_only": order.post_only,
         "reduce_only": order.reduce_only,
+        "display_quantity": order.display_quantity,
         "group_id": order.group_id or None,
         "role": order.role or None,
         "status": order.status,
@@ -103,7 +104,8 @@ def timeline_view(events: Iterable[tuple[int, OrderEvent]], owner_of: OwnerOf = 
     for seq, event in events:
         order = evolve(order, event)
         line = event_view(event, seq, owner_of)
-        lines.append(line | {"exec_type": exec_type(event), "ord_status": ord_status(order)})
+        words = {} if (shown := max_floor(event)) is None else {"max_floor": shown}
+        lines.append(line | {"exec_type": exec_type(event), "ord_status": ord_status(order)} | words)
     return lines
 
 

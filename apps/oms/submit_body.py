@@ -1,7 +1,7 @@
 """Parse the body of a submit into validated terms, or report the first error. Nothing here touches an order."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -12,10 +12,10 @@ from apps.http.body import client_order_id_of, exact_number, identifier, read_st
 from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
-from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.execution.auctions import NO_SESSION, TOO_LATE
-from domain.instruments import Denial, Instrument, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
+from domain.instruments import Denial, Instrument, display_denial, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
@@ -63,6 +63,7 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "No size limit and no minimum notional apply."
         ),
     ] = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
 
 
 Touching = Callable[[str, Side], Candidate | None]
@@ -104,12 +105,15 @@ class TermsReader:
         types: frozenset[OrderType],
         may_trade: Callable[[str], bool],
         touching: Touching = nothing_quoted,
+        icebergs: Container[str] = (),
         auction_of: AuctionOf = never_closing,
     ) -> None:
         """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed.
 
-        `touching`: the fresh quote that an aggressive order of a side would meet.
+        `touching`: the fresh quote that an aggressive order of a side would meet. `icebergs`: the symbols that some venue trades which
+        supports icebergs.
         """
+        self._icebergs = icebergs
         self._touching = touching
         self._auction_of = auction_of
         self._instruments = instruments
@@ -152,6 +156,7 @@ class TermsReader:
             reduce_only=parsed.reduce_only is True,
             notional=notional,
             quote=quote,
+            display_quantity=exact_number(parsed.display_quantity, "display_quantity"),
         )
 
     def account_of(self, own: str) -> str:
@@ -192,8 +197,16 @@ class TermsReader:
             (None if terms.notional is None else _notional_denial(instrument, terms))
             or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
+            or (None if terms.display_quantity is None else self._display_denial(instrument, terms, terms.display_quantity))
             or _expiry_denial(terms, now_ns)
             or (self._auction_denial(terms) if terms.time_in_force in AT_SESSIONS else None)
+        )
+
+    def _display_denial(self, instrument: Instrument, terms: Terms, display: Decimal) -> Denial | None:
+        if terms.symbol not in self._icebergs:
+            return Denial("display_quantity_unsupported", terms.symbol)
+        return display_denial(
+            instrument, display, terms.order_type, terms.time_in_force, terms.quantity, terms.price, reduce_only=terms.reduce_only
         )
 
     def _auction_denial(self, terms: Terms) -> Denial | None:

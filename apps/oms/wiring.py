@@ -111,8 +111,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     routes.include_router(admin.router(Admin(verification)))
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
     routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
-    upkeep = _lists_upkeep(chassis, host)
-    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
+    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only}
+    kept["lists"] = _lists_upkeep(chassis, host)
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     assets = AssetBook(instruments.values(), _calendars(venues.values()))
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics)
@@ -259,6 +259,7 @@ def _reader(
 ) -> TermsReader:
     orders, hours = chassis.settings.order_management, _hours(venues.values())
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
+    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
@@ -267,7 +268,7 @@ def _reader(
     def auction(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
         return auction_of(time_in_force, hours.get(symbol, {}), clock.now_ns())
 
-    return TermsReader(instruments, orders.default_account, types, chassis.keys.may_trade, touching, auction)
+    return TermsReader(instruments, orders.default_account, types, chassis.keys.may_trade, touching, icebergs, auction)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:

@@ -210,6 +210,7 @@ class Audit:
                 if again := routed.keys() & line.legs.keys():
                     self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
                 line.legs |= routed
+                self._shown(line, event, seq)
                 if line.order.replacing is not None:
                     line.dropped.append((seq, "it was routed again without the requested terms"))
             case e.OrderReplaced():
@@ -243,6 +244,15 @@ class Audit:
             self.violated(
                 "auction_time", seq, f"{what} of order {event.order_id}, which was {'' if line.order.triggered else 'not '}released"
             )
+
+    def _shown(self, line: ObservedOrder, event: e.OrderRouted, seq: int) -> None:
+        """Check that each venue is told to show no more of an iceberg than its client said."""
+        display = line.order.display_quantity
+        for leg in event.legs if display is not None else ():
+            if leg.display_quantity != display:
+                self.violated(
+                    "displayed", seq, f"{leg.venue} may show {leg.display_quantity} of {leg.route_id}, and the client said {display}"
+                )
 
     def _named(self, line: ObservedOrder, event: e.ReplaceRequested | e.OrderReplaced, seq: int) -> None:
         """Check that the name of a replace was never used in the account."""

@@ -300,6 +300,7 @@ class Executions:
             shard=self._shard,
             unit=unit,
             epoch=epoch,
+            display_quantity=terms.display_quantity,
         )
 
     def _replacement(self, terms: e.OrderSubmitted, asked: e.ReplaceRequested) -> VenueRequest:

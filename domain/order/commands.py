@@ -55,6 +55,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     notional: Decimal | None = None
     quote: Candidate | None = None
     """The money that `quantity` was made from, and the quote that it was made with (None for a limit order, whose price decided)."""
+    display_quantity: Decimal | None = None
+    """Of an iceberg: how much of it a venue shows at a time."""
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
 
@@ -246,7 +248,8 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One request, as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`.
 
-    A replace carries the new terms of the route. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
+    A replace carries the new terms of the route. `display_quantity`: the venue shows no more than that of the route at a time; all of it if
+    the quantity is not larger. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
     the largest that it has seen.
     """
 
@@ -269,6 +272,7 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     post_only: bool = False
     reduce_only: bool = False
     replace_id: str = ""
+    display_quantity: Decimal | None = None
 
 
 class BookReport(Command, frozen=True, kw_only=True, tag="book_report", gc=False):

@@ -43,12 +43,13 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     depth_seq: int | None = None
 
 
-class Leg(msgspec.Struct, frozen=True, gc=False):
-    """A part of an order sent to one venue."""
+class Leg(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A part of an order sent to one venue. `display_quantity`: how much of it the venue may show at a time; None: all."""
 
     route_id: str
     venue: str
     quantity: Decimal
+    display_quantity: Decimal | None = None
 
 
 class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
@@ -61,6 +62,8 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
 
     `group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once triggered
     until the other exit of its list has ended.
+
+    `display_quantity`: the order is an iceberg, of which a venue shows no more than that at a time.
     """
 
     account: str
@@ -82,6 +85,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     exclusive: bool = False
     notional: Decimal | None = None
     quote: Candidate | None = None
+    display_quantity: Decimal | None = None
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):

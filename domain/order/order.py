@@ -78,6 +78,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     role: str = ""
     exclusive: bool = False
     asked_notional: Decimal | None = None
+    display_quantity: Decimal | None = None
     status: State = State.NEW
     version: int = 0
     cum_quantity: Decimal = ZERO

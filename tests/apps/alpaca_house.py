@@ -134,7 +134,7 @@ class AlpacaHouse:
         def auction(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
             return self.auction_of(symbol, time_in_force)
 
-        return TermsReader(INSTRUMENTS, "main", frozenset(OrderType), KeyRing().may_trade, touching, auction)
+        return TermsReader(INSTRUMENTS, "main", frozenset(OrderType), KeyRing().may_trade, touching, auction_of=auction)
 
     def key(self, account: str, *scopes: str, rate: int = 1000) -> dict[str, str]:
         """The headers of a new key."""

@@ -30,7 +30,7 @@ def next_session(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
 
 def accepted(body: str) -> Terms:
     keys = KeyRing()
-    reader = TermsReader(load_instruments().instruments, "main", frozenset(OrderType), keys.may_trade, quoted, next_session)
+    reader = TermsReader(load_instruments().instruments, "main", frozenset(OrderType), keys.may_trade, quoted, auction_of=next_session)
     terms = reader.read(body.encode(), None, EVERY_ACCOUNT)
     assert reader.denial(terms, NOW) is None, body
     return terms

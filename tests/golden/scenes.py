@@ -183,7 +183,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns), *_timed(day.now_ns)]
+    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns), *_icebergs(day), *_timed(day.now_ns)]
 
 
 def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
@@ -250,7 +250,9 @@ class Day:
             self._reports[command.venue] += 1
             return msgspec.structs.replace(command, order_id=order_id, account=account, report_seq=self._reports[command.venue])
         if isinstance(command, c.RouteOrder):
-            command = msgspec.structs.replace(command, candidates=CANDIDATES, unit=self.owner.unit, epoch=self.owner.epoch)
+            assert order is not None
+            legs = tuple(msgspec.structs.replace(leg, display_quantity=order.display_quantity) for leg in command.legs)
+            command = msgspec.structs.replace(command, legs=legs, candidates=CANDIDATES, unit=self.owner.unit, epoch=self.owner.epoch)
         return msgspec.structs.replace(command, order_id=order_id)
 
 
@@ -262,6 +264,18 @@ def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.Submi
     decided: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5"), "checks": given.approved().checks}
     decision = msgspec.structs.replace(command.decision, **decided)
     return msgspec.structs.replace(command, order_id=terms.order_id, terms=terms, decision=decision)
+
+
+def _icebergs(day: Day) -> list[tuple[e.OrderEvent, ...]]:
+    """An iceberg, its route, two trades of it and other terms."""
+    lines = (
+        "berg submit buy 10 @50 | display_quantity=2.5",
+        "berg route PAPER_A",
+        "berg ack V40",
+        "berg fill G1 2.5 @50",
+        "berg fill G2 2 @50",
+    )
+    return [day.play(line) for line in (*lines, "berg replace 8 checked", "berg replaced 8")]
 
 
 def _timed(now: int) -> list[tuple[e.OrderEvent, ...]]:

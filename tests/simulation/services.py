@@ -298,7 +298,7 @@ class Exeq(Process):
         client: Any = self.client
         controls, quotes, publisher = Controls(), Market(), Publisher(client)
         await Ticks(quotes.update, market.LISTED, self.clock.monotonic_ns).start(client)
-        venues = {name: RoutedVenue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
+        venues = {name: RoutedVenue(name, v.maker_bps, v.taker_bps, v.symbols, icebergs=True) for name, v in market.VENUES.items()}
         executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
         switch = SendSwitch(controls, None)
         sender = f"exeq-{self.ground.network.next_number()}"

@@ -33,6 +33,8 @@ EXITS = range(9, 100, 2)
 """Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
 TIMED = range(4, 100, 5)
 """Orders that wait for an opening or closing, in every third seed, if they are good till cancelled."""
+ICEBERGS_IN = 3
+"""Every third history has icebergs."""
 FINAL = ("submitted", "rejected", "reused")
 
 
@@ -44,6 +46,7 @@ class Trader:
         self._oms = oms
         self._head = journal_head
         self._random = world.random("trader")
+        self._icebergs = world.random("icebergs")
         self.answers: list[ObservedAnswer] = []
         self.waiting = 0
         self.calm = False
@@ -103,7 +106,16 @@ class Trader:
         )
         if self._world.seed % 3 == 0 and number in TIMED and lived is TimeInForce.GTC:
             terms = _timed(terms, number, BEGIN_NS + int(self._world.loop.time() * 1e9))
-        return _exit(terms) if flips and number in EXITS else terms
+        terms = _exit(terms) if flips and number in EXITS else terms
+        return self._hidden(terms) if self._world.seed % ICEBERGS_IN == ICEBERGS_IN - 1 else terms
+
+    def _hidden(self, terms: Terms) -> Terms:
+        """Half of the orders that may rest show only a part of themselves."""
+        rests = terms.price is not None and terms.time_in_force in (TimeInForce.GTC, TimeInForce.GTD)
+        most = int(terms.quantity * 10) - 1
+        if not rests or most < 1 or self._icebergs.random() < 0.5:
+            return terms
+        return msgspec.structs.replace(terms, display_quantity=Decimal(self._icebergs.randint(1, most)) / 10)
 
     async def _until_answered(self, terms: Terms) -> None:
         self.waiting += 1
