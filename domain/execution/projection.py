@@ -75,8 +75,8 @@ class Executions:
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
-        self.timed: dict[tuple[int, str], dict[str, e.OrderSubmitted]] = {}
-        """Orders that wait here for an opening or closing, by its time and their symbol."""
+        self.timed: dict[tuple[int, str, TimeInForce], dict[str, e.OrderSubmitted]] = {}
+        """Orders that wait here for an opening or closing, by its time, their symbol and what they wait for."""
         self.trailing: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Trailing stops, by symbol, with their recorded stop prices. All of them wait here."""
         self.best: dict[str, Decimal] = {}
@@ -164,7 +164,7 @@ class Executions:
         if terms.order_id in self._aside:
             return
         if terms.auction is not None:
-            self.timed.setdefault((terms.auction.at, terms.symbol), {})[terms.order_id] = terms
+            self.timed.setdefault((terms.auction.at, terms.symbol, terms.time_in_force), {})[terms.order_id] = terms
         elif terms.order_type is OrderType.TRAILING_STOP:
             self.trailing.setdefault(terms.symbol, {})[terms.order_id] = terms
         elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
@@ -177,7 +177,7 @@ class Executions:
         if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
             del self.sleeping[terms.symbol]
         if terms.auction is not None:
-            key = terms.auction.at, terms.symbol
+            key = terms.auction.at, terms.symbol, terms.time_in_force
             if (held := self.timed.get(key)) and held.pop(terms.order_id, None) and not held:
                 del self.timed[key]
         if (trails := self.trailing.get(terms.symbol)) and trails.pop(terms.order_id, None):
