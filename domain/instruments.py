@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from domain.values import ZERO, OrderType, TimeInForce, is_multiple, plain
+from domain.values import ZERO, OrderType, TimeInForce, divide, is_multiple, plain
 
 PARTS_MAX: Final = 1000
 """How many times an iceberg's display quantity may fit into its quantity: one trade may meet them all."""
@@ -187,5 +187,5 @@ def display_denial(
     if not reduce_only and is_too_small(instrument, display, price):
         return Denial("display_quantity_too_small", plain(abs(price * display)), plain(instrument.notional_min), instrument.currency)
     if display * PARTS_MAX < quantity:
-        return Denial("display_quantity_too_small", plain(display), plain(quantity / PARTS_MAX))
+        return Denial("display_quantity_too_small", plain(display), plain(divide(quantity, Decimal(PARTS_MAX))))
     return None

@@ -46,7 +46,9 @@ def _instrument(instrument: Instrument, venues: Iterable[VenueSettings]) -> View
 
 
 def _venue(venue: VenueSettings) -> View:
-    return {"venue": venue.name, "session": venue.session, "live": venue.live, "calendar": calendar_view(venue.rules.calendar)}
+    supports = ["iceberg"] if venue.icebergs else []
+    hours = calendar_view(venue.rules.calendar)
+    return {"venue": venue.name, "session": venue.session, "live": venue.live, "supports": supports, "calendar": hours}
 
 
 def calendar_view(calendar: Calendar) -> View | None:

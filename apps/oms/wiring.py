@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -103,10 +103,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
-    reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
-    replaces = ReplaceHandler(host, risk, instruments, intake.forbidden)
-    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
-    reader = _reader(settings, instruments, keys, market, clock, icebergs)
+    replaces, keys = ReplaceHandler(host, risk, instruments, intake.forbidden), chassis.keys
+    reads, reader = OrderReads(host, journal, keys.owner_of), _reader(settings, instruments, keys, market, clock, venues.values())
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
@@ -252,11 +250,16 @@ def _host(
 
 
 def _reader(
-    settings: OmsSettings, instruments: Mapping[str, Instrument], keys: KeyRing, market: Market, clock: Clock, icebergs: Container[str]
+    settings: OmsSettings,
+    instruments: Mapping[str, Instrument],
+    keys: KeyRing,
+    market: Market,
+    clock: Clock,
+    venues: Iterable[VenueSettings],
 ) -> TermsReader:
-    """`icebergs`: the symbols that some venue trades which supports icebergs."""
     orders = settings.order_management
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
+    icebergs = frozenset(symbol for venue in venues if venue.icebergs for symbol in venue.symbols)
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))

@@ -89,8 +89,14 @@ async def test_a_venue_says_when_it_trades_and_null_if_it_never_closes(tmp_path:
     answer = await listed(tmp_path, Listings())
     hours = {"zone": "America/New_York", "opens": "09:30", "closes": "16:00", "days": ["mon", "fri"]}
     assert answer["venues"] == [
-        {"venue": "A", "session": "full", "live": False, "calendar": hours | {"holidays": ["2026-12-25"], "half_days": {}}},
-        {"venue": "B", "session": "full", "live": False, "calendar": None},
+        {
+            "venue": "A",
+            "session": "full",
+            "live": False,
+            "supports": ["iceberg"],
+            "calendar": hours | {"holidays": ["2026-12-25"], "half_days": {}},
+        },
+        {"venue": "B", "session": "full", "live": False, "supports": ["iceberg"], "calendar": None},
     ]
 
 

@@ -21,6 +21,7 @@ import msgspec
 from apps.http.app import Refusal
 from apps.http.caller import LOCAL_CALLER
 from apps.live_gateway.venue_host import VenueHost
+from apps.live_gateway.views import order_view
 from apps.oms.cancel import cancel
 from apps.oms.expiry import OrderExpiry
 from apps.oms.reads import OrderReads
@@ -169,7 +170,7 @@ class Floor:
     # Clients
 
     async def submit(self, words: list[str]) -> None:
-        """`buy 10 @100 stop 101 ioc post reduce as a-2`; without a price a market order."""
+        """`buy 10 @100 stop 101 ioc post reduce as a-2 show 2`; without a price a market order."""
         side, quantity, *rest = words
         changes: dict[str, Any] = {}
         name = "a-1"
@@ -183,6 +184,8 @@ class Floor:
                 changes[f"{word}_only"] = True
             elif word == "as":
                 name = rest.pop(0)
+            elif word == "show":
+                changes["display_quantity"] = Decimal(rest.pop(0))
             elif word.startswith("gtd"):
                 changes |= {"time_in_force": TimeInForce.GTD, "expire_at": self.oms.clock.now_ns() + int(float(word[3:]) * 1e9)}
             else:
@@ -233,6 +236,11 @@ class Floor:
         (bid_size, bid), (ask_size, ask) = (tuple(map(Decimal, word.split("x"))) for word in words)
         shown = Quote(symbol=market.SYMBOL, venue="", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
         await self.lives["gateway"].run(self.venue.show(shown, self.venue._clock.now_ns()))
+
+    async def shows(self, words: list[str]) -> None:
+        """`2`: what the venue shows of the order."""
+        found = order_view(self.venue.venue.orders[self.route_id()])["displayed_quantity"]
+        assert found == Decimal(words[0]), f"it shows {found}"
 
     async def do(self, deed: Deed) -> None:
         await self.lives["gateway"].run(self.venue.do(deed))
@@ -328,6 +336,7 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
         Floor.cancel,
         Floor.replace,
         Floor.quote,
+        Floor.shows,
         Floor.fill,
         Floor.bust,
         Floor.correct,

@@ -30,7 +30,7 @@ BY = "PKTRADER222222222222"
 EXITS = range(9, 100, 2)
 """Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
 ICEBERGS_IN = 3
-"""One history of so many has icebergs."""
+"""Every third history has icebergs."""
 FINAL = ("submitted", "rejected", "reused")
 
 
