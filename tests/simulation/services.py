@@ -339,16 +339,8 @@ class RogueHost(VenueHost):
     def _new_venue(self) -> RogueVenue:
         settings, world = self.settings, self._ground.world
         chance = world.random(f"rogue {self.name} {world.loop.time()}")
-        rates = settings.maker_bps, settings.taker_bps
-        return RogueVenue(
-            self.name,
-            self.instruments,
-            *rates,
-            settings.rules,
-            order_rate=lambda: self._ground.order_rate,
-            chance=chance,
-            fired=world.fired,
-        )
+        rules = settings.maker_bps, settings.taker_bps, settings.rules
+        return RogueVenue(self.name, self.instruments, *rules, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
 
 
 class Gateway(Process):
