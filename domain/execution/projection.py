@@ -24,7 +24,7 @@ OLDER_SHAPES: Final = (
     "2-c6a424703ad3255f42015a1a5fb75660",
     "2-f57ab318a5a586dbecce87cb6d336c1a",
 )
-"""Before orders had auctions; before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch.
+"""Before orders had auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or epoch.
 Defaults stand for them.
 """
 
@@ -51,12 +51,16 @@ class Working(msgspec.Struct, array_like=True, gc=False):
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list."""
+    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list.
+
+    `best`: the best prices that the journal has of trailing stops, by order.
+    """
 
     waiting: tuple[Waiting, ...]
     working: tuple[Working, ...]
     routed: tuple[e.OrderRouted, ...]
     aside: tuple[str, ...] = ()
+    best: tuple[tuple[str, Decimal], ...] = ()
 
 
 class Executions:
@@ -73,6 +77,10 @@ class Executions:
         """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
         self.timed: dict[tuple[int, str], dict[str, e.OrderSubmitted]] = {}
         """Orders that wait here for an opening or closing, by its time and their symbol."""
+        self.trailing: dict[str, dict[str, e.OrderSubmitted]] = {}
+        """Trailing stops, by symbol, with their recorded stop prices. All of them wait here."""
+        self.best: dict[str, Decimal] = {}
+        """The best price recorded of a trailing stop."""
         self._aside: dict[str, None] = {}
         """Triggered stops that are not routed before OrderReleased."""
         self._waiting: dict[str, Waiting] = {}
@@ -88,7 +96,8 @@ class Executions:
 
     def state(self) -> ExecutionsState:
         """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
-        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()), tuple(self._aside))
+        waiting, working, routed = tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values())
+        return ExecutionsState(waiting, working, routed, tuple(self._aside), tuple(self.best.items()))
 
     def restore(self, state: ExecutionsState) -> None:
         """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""
@@ -98,6 +107,7 @@ class Executions:
         self.working = {working.terms.order_id: working for working in state.working}
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
         self._aside = dict.fromkeys(state.aside)
+        self.best = dict(state.best)
         for waiting in state.waiting:
             self.queue_again(waiting.terms.order_id)
 
@@ -112,6 +122,8 @@ class Executions:
                 self._queue(event)
             case e.OrderTriggered():
                 self._trigger(event)
+            case e.StopTrailed():
+                self._trail(event)
             case e.OrderReleased():
                 self._release(event.order_id)
             case e.OrderRouted():
@@ -153,6 +165,8 @@ class Executions:
             return
         if terms.auction is not None:
             self.timed.setdefault((terms.auction.at, terms.symbol), {})[terms.order_id] = terms
+        elif terms.order_type is OrderType.TRAILING_STOP:
+            self.trailing.setdefault(terms.symbol, {})[terms.order_id] = terms
         elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
         else:
@@ -166,13 +180,25 @@ class Executions:
             key = terms.auction.at, terms.symbol
             if (held := self.timed.get(key)) and held.pop(terms.order_id, None) and not held:
                 del self.timed[key]
+        if (trails := self.trailing.get(terms.symbol)) and trails.pop(terms.order_id, None):
+            self.best.pop(terms.order_id, None)
+            if not trails:
+                del self.trailing[terms.symbol]
+
+    def _trail(self, event: e.StopTrailed) -> None:
+        if waiting := self._waiting.get(event.order_id):
+            terms = msgspec.structs.replace(waiting.terms, stop_price=event.stop_price)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms)
+            self.best[event.order_id] = event.best
+            self.queue_again(event.order_id)
 
     def _trigger(self, event: e.OrderTriggered) -> None:
         """Turn the stop into a market or limit order; it keeps its place in the queue."""
         if waiting := self._waiting.get(event.order_id):
             self._wake(waiting.terms)
-            kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
-            terms = msgspec.structs.replace(waiting.terms, order_type=kind, stop_price=None)
+            price = waiting.terms.price if event.limit_price is None else event.limit_price
+            kind = OrderType.MARKET if price is None else OrderType.LIMIT
+            terms = msgspec.structs.replace(waiting.terms, order_type=kind, price=price, stop_price=None)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
             if event.waits_for:
                 self._aside[event.order_id] = None
@@ -252,11 +278,13 @@ class Executions:
 
     def _replaced(self, event: e.OrderReplaced) -> None:
         """Apply new terms. A queued order keeps its place; a route chosen for its old terms will be refused."""
-        changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
+        changed: dict[str, object] = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
         if waiting := self._waiting.get(event.order_id):
             changed["stop_price"] = _still_stop(waiting.terms, event)
+            if event.trail is not None:
+                changed["trail"] = event.trail
             terms = msgspec.structs.replace(waiting.terms, **changed)
-            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms)
             self.queue.change(terms)
             self.queue_again(event.order_id)
         elif working := self.working.get(event.order_id):

@@ -22,6 +22,7 @@ _STATUS: Final = {
 _TYPES: Final[dict[type[e.Event], str]] = {
     e.OrderSubmitted: "A",
     e.OrderTriggered: "L",
+    e.StopTrailed: "D",
     e.RouteAcknowledged: "0",
     e.OrderFilled: "F",
     e.TradeBusted: "H",

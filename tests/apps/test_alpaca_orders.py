@@ -85,7 +85,6 @@ WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"trail_percent": 1}, 40010001, "trail_percent"),
     ({"position_intent": "sell_to_close"}, 40010001, "position_intent"),
     ({"symbol": "NOPE"}, 42210000, "asset 'NOPE' not found"),
-    ({"type": "trailing_stop", "trail_percent": 1}, 42210000, "type trailing_stop is not supported"),
     ({"order_class": "mleg", "legs": []}, 42210000, "order_class mleg"),
     ({"time_in_force": "opg"}, 42210000, "no session"),
     ({"time_in_force": "cls"}, 42210000, "no session"),

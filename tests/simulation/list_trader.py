@@ -6,10 +6,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from apps.http.app import Refusal
 from domain.audit.list_audit import ObservedListAnswer
 from domain.order.commands import ListTerms, Terms
 from domain.order.group import ListType, Role, Trigger, list_id_of
+from domain.order.trail import Trail
 from domain.ports import Unavailable
 from domain.values import OrderType, Side, order_id_of
 from tests.simulation import market
@@ -118,6 +121,8 @@ def _made(number: int, chance: random.Random) -> Listed:
         _leg(f"{name}-t", Role.TAKE_PROFIT, Side.SELL, quantity, take, None, list_id),
         _leg(f"{name}-s", Role.STOP_LOSS, Side.SELL, quantity, None, stop, list_id, exclusive=strict),
     ]
+    if number % 2:
+        legs[-1] = msgspec.structs.replace(legs[-1], order_type=OrderType.TRAILING_STOP, trail=Trail(amount=Decimal("0.05")))
     trigger = chance.choice((Trigger.PARTIAL, Trigger.PARTIAL, Trigger.FULL))
     return ListTerms(
         list_id=list_id, account=market.SHORT, client_list_id=name, kind=ListType.BRACKET, trigger=trigger, strict=strict
