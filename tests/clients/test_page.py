@@ -27,7 +27,7 @@ def name_of(code: str) -> str:
 def test_an_example_of_the_page_runs(code: str, made: Callable[..., Facade], tmp_path: Path) -> None:
     pytest.importorskip("ccxt", reason="make clients-test installs the clients")
     client = name_of(code).partition(",")[0]
-    printed = ran(client, ["-c", BEFORE + code + AFTER], made(client), tmp_path)
+    printed = ran(client, ["-c", BEFORE + code + AFTER], made(client.replace(" ", "-")), tmp_path)
     assert printed, "it prints what it found"
     if "fill" in code:
         assert re.search(r"^fill", printed, re.MULTILINE), printed
