@@ -67,7 +67,7 @@ browser-test: install chromium ## try to trade from pages in a real browser (ins
 desk-test: install chromium ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
 	@$(BIN)/pytest -n0 -v $(DESK_TESTS)
 
-clients-test: install .clients/installed .clients-trade-api/installed .clients-lumibot/installed ## trade through the Alpaca facade with other people's clients as they are (700 MB into .clients*)
+clients-test: install .clients/installed .clients-trade-api/installed .clients-lumibot/installed ## trade through the Alpaca facade with four clients of Alpaca as they are (730 MB into .clients*)
 	@$(BIN)/pytest -n0 -v -W default tests/clients
 
 # Of alpaca-mcp-server only a file in its wheel is needed: Alpaca's description of its API.

@@ -70,7 +70,7 @@ def _extra(refusal: Refusal) -> dict[str, Any]:
 
 def _order_id(refusal: Refusal) -> dict[str, Any]:
     """Return the id of the order that a refusal names, written as clients know it: a UUID with dashes."""
-    return {"order_id": str(UUID(refusal.extra["order_id"]))} if "order_id" in refusal.extra else {}
+    return {"order_id": str(UUID(str(refusal.extra["order_id"])))} if "order_id" in refusal.extra else {}
 
 
 def _unauthorized(refusal: Refusal) -> AlpacaRefusal:

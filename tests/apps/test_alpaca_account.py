@@ -202,7 +202,7 @@ async def test_a_trade_that_was_taken_back_is_no_longer_listed() -> None:
         assert [each["cum_qty"] for each in await activities(client)] == ["0.5"]
 
 
-async def test_older_trades_come_from_the_table_and_none_is_told_twice() -> None:
+async def test_older_trades_come_from_the_table_and_none_is_listed_twice() -> None:
     async with trading() as (house, client):
         order = (await client.post("/v2/orders", json=LIMIT)).json()
         for _ in range(3):

@@ -99,7 +99,7 @@ async def test_names_of_replaces_are_unique_like_those_of_orders() -> None:
             answer = await client.patch(f"/v2/orders/{new}", json={"qty": "3", "client_order_id": name})
             assert (answer.status_code, answer.json()["message"]) == (422, "client_order_id must be unique")
         answer = await client.post("/v2/orders", json=LIMIT | {"client_order_id": "second"})
-        assert answer.json()["message"] == "client_order_id must be unique"
+        assert (answer.json()["message"], answer.json()["order_id"]) == ("client_order_id must be unique", old)
 
 
 async def test_what_a_replace_may_not_do_is_named() -> None:

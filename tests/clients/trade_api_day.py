@@ -92,10 +92,10 @@ def reads(api: Any) -> None:
 def trades(api: Any) -> None:
     """A fill by the stream, in the positions and in the activities; then the position is closed."""
     stream = Stream(os.environ["ID"], os.environ["SECRET"], base_url=BASE)
-    heard: list[Any] = []
+    received: list[Any] = []
 
-    async def hear(update: Any) -> None:
-        heard.append(update)
+    async def receive(update: Any) -> None:
+        received.append(update)
         if update.event == "fill":
             await stream.stop_ws()
 
@@ -111,9 +111,9 @@ def trades(api: Any) -> None:
     async def both() -> None:
         await asyncio.gather(stream._run_forever(), buy())
 
-    stream.subscribe_trade_updates(hear)
+    stream.subscribe_trade_updates(receive)
     asyncio.run(both())
-    fill = heard[-1]
+    fill = received[-1]
     assert (fill.event, fill.order["status"], fill.qty) == ("fill", "filled", "0.01")
     until(lambda: api.get_position("BTCUSDT").qty == "0.02")
     assert [position.symbol for position in api.list_positions()] == ["BTC/USDT"]
