@@ -174,6 +174,7 @@ async def test_pages_of_trades_continue_behind_the_last_one_also_within_a_millis
         while page := await activities(client, direction=direction, page_size=2, **({"page_token": seen[-1]} if seen else {})):
             assert len(page) <= 2
             seen += [each["id"] for each in page]
+            assert len(seen) <= len(whole), "a page is repeated"
         assert seen == whole
         assert len(set(whole)) == 5
         wrong = await client.get("/v2/account/activities", params={"page_token": "x"})

@@ -318,6 +318,7 @@ async def test_pages_continue_from_the_last_time_of_submission_without_a_hole(st
             more: dict[str, Any] = {}
             while page := (await client.get("/v2/orders", params={"status": status, "limit": 1, "direction": direction, **more})).json():
                 seen += [order["client_order_id"] for order in page]
+                assert len(seen) <= len(whole), "a page is repeated"
                 more = {bound: page[-1]["submitted_at"]}
             assert seen == (whole if direction == "desc" else whole[::-1])
 

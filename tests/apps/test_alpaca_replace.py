@@ -137,5 +137,6 @@ async def test_every_generation_is_on_exactly_one_page() -> None:
         more: dict[str, Any] = {}
         while page := (await client.get("/v2/orders", params={"status": "all", "limit": 2, "direction": "asc", **more})).json():
             seen += [order["client_order_id"] for order in page]
+            assert len(seen) <= len(whole), "a page is repeated"
             more = {"after": page[-1]["submitted_at"]}
         assert seen == whole
