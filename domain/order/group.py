@@ -41,7 +41,7 @@ class Role(StrEnum):
 HELD_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.HELD, Role.CLOSING})
 """Roles of orders that wait in `risk_checked` until their entry trades. Their quantity follows the entry."""
 UNCOUNTED_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.CLOSING})
-"""Held roles that only close what their entry opens: risk counts nothing for them before they are queued."""
+"""Held roles that only close what their entry opens: risk counts them for what it has traded, and nothing before."""
 ALTERNATIVE_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.ALTERNATIVE})
 """Roles of orders of which only the largest counts at risk: all of them together trade no more than that."""
 
