@@ -23,7 +23,7 @@ DUST: Final = "dust"
 UNPAIRED: Final = "unpaired"
 UNPROTECTED: Final = "unprotected"
 IN_DOUBT: Final = "in_doubt"
-ALERTS: Final = frozenset({g.DOUBLE_EXIT, g.FORCED, g.RESIZE_REFUSED, g.KILLED, UNPROTECTED, IN_DOUBT})
+ALERTS: Final = frozenset({g.DOUBLE_EXIT, g.FORCED, g.RESIZE_REFUSED, g.KILLED, g.RULES_FAILED, UNPROTECTED, IN_DOUBT})
 """Flags that a person should look at."""
 
 OnLot = Callable[[str, Decimal], Decimal]

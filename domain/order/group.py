@@ -49,6 +49,7 @@ DOUBLE_EXIT: Final = "double_exit"
 FORCED: Final = "forced"
 RESIZE_REFUSED: Final = "resize_refused"
 KILLED: Final = "killed"
+RULES_FAILED: Final = "rules_failed"
 
 ENTRY_ENDED: Final = "entry_ended"
 EXITED: Final = "exited"
@@ -113,7 +114,7 @@ class ListCancelRequested(Requested, frozen=True, kw_only=True, tag=True, gc=Fal
 
 
 class ListFlagged(ListEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """Something a person should look at: `double_exit`, `forced`, `resize_refused` or `killed`, and the leg that it is about."""
+    """Something a person should look at: `double_exit`, `forced`, `resize_refused`, `killed` or `rules_failed`, and its leg."""
 
     flag: str
     leg: str

@@ -11,7 +11,7 @@ from adapters.memory import MemoryLog, MemoryOrderStore
 from apps.journal import order_repository
 from apps.journal.shard_host import IdTaken, Landed
 from domain.audit.state_hash import orders_state
-from domain.groups.status import flags_of
+from domain.groups.status import flags_of, status_of
 from domain.order import commands as c
 from domain.order.decider import Events
 from domain.order.events import Leg
@@ -169,7 +169,7 @@ async def test_an_exit_whose_successor_cannot_be_submitted_has_none() -> None:
         assert orders_state(d.host.book.members("L").values()) == before
 
 
-async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal_and_flag_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(_lead: str, _members: object, _facts: object, _rules: object, perform: Callable[[c.OrderCommand], Events]) -> None:
         perform(c.ReleaseOrder(order_id=TAKE))
         raise ZeroDivisionError("a bug")
@@ -179,7 +179,11 @@ async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatc
         with monkeypatch.context() as broken:
             broken.setattr("apps.journal.list_reactions.follow", failing)
             await d.do(fill("3"))
-        assert (last_commit(d.log), d.host.list_failures) == (["OrderFilled", "OrderQueued"], 1)
+        assert (last_commit(d.log), d.host.list_failures) == (["OrderFilled", "OrderQueued", "ListFlagged"], 1)
+        members = d.host.book.members("L")
+        group = members[ENTRY].group
+        assert group is not None
+        assert (flags_of(group, members), status_of(group, members)) == (("rules_failed",), "alert")
         commits = len(d.log.commits)
         assert d.host.look_at("L") > 0, "the rules are applied again"
         await until(lambda: len(d.log.commits) > commits)
