@@ -47,7 +47,7 @@ SUBMIT_DOC: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "Journaled: `submitted`, or `rejected` as a whole, with the `leg` and its `reason`."},
         400: problem_doc("`malformed`, with a pointer to the field"),
-        422: problem_doc("`client_list_id_reused`; or a `leg` is well-formed but not tradable, with a pointer"),
+        422: problem_doc("`not_a_list`; `client_list_id_reused`; or a `leg` is well-formed but not tradable, with a pointer"),
         429: problem_doc("`overloaded`, with Retry-After"),
         503: problem_doc("`outcome`: `not_accepted` or `unknown`; retry with the same client_list_id"),
     },

@@ -12,6 +12,9 @@ from domain.order.order import RISK_CONTROL, Order
 
 
 class ListStatus(StrEnum):
+    """What a list shows. `received` is FIX's state before the orders are accepted: here both are one commit, so no list has it."""
+
+    RECEIVED = "received"
     EXECUTING = "executing"
     CANCELLING = "cancelling"
     ALERT = "alert"
