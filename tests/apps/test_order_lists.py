@@ -113,13 +113,19 @@ async def test_a_bracket_is_accepted_as_a_whole_and_its_exits_follow_its_entry()
         assert sorted(each["role"] for each in orders) == ["entry", "stop_loss", "take_profit"]
         story = (await client.get(f"/order-lists/{answer['list_id']}/events")).json()["events"]
         assert [(each["role"], each["type"]) for each in story][:2] == [("entry", "OrderSubmitted"), ("entry", "OrderRiskChecked")]
-        assert "ListSubmitted" in [each["type"] for each in story]
+        (told,) = [each for each in story if each["type"] == "ListSubmitted"]
+        assert (told["list_status_type"], told["list_order_status"], told["contingency_type"]) == ("1", "3", "2")
+        assert [each["exec_type"] for each in story if each["role"] == "entry"] == ["A", None, None, None, None, "0", "F"]
 
 
 async def test_an_exit_may_say_what_follows_from_its_entry() -> None:
     """The body of CONTINGENT.md 2, word for word."""
     body = {
-        "account": "alice", "client_list_id": "b-1", "type": "bracket", "trigger": "partial", "exclusive": "strict",
+        "account": "alice",
+        "client_list_id": "b-1",
+        "type": "bracket",
+        "trigger": "partial",
+        "exclusive": "strict",
         "orders": [
             BRACKET["orders"][0],
             {"role": "take_profit", "side": "sell", "type": "limit", "price": 46000},
