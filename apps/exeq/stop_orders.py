@@ -1,7 +1,8 @@
 """Stop orders held in exeq, not at a venue: triggered once, when the market reaches their price, then routed by the quotes of that time."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Final
 
 from apps.exeq.executor import Command, Executor
@@ -40,13 +41,15 @@ class StopOrders:
             for side in Side:
                 best = _best(quotes, side)
                 if best is not None:
-                    yield from (_trigger(terms, best) for terms in stops.values() if self._is_reached(terms, side, best))
+                    reached = _reached(stops.values(), side, best.touch(side))
+                    yield from (_trigger(terms, best) for terms in reached if not self._executor.asks(terms.order_id))
 
-    def _is_reached(self, terms: OrderSubmitted, side: Side, best: Quote) -> bool:
-        if terms.side is not side or terms.stop_price is None or self._executor.asks(terms.order_id):
-            return False
-        touch = best.touch(side)
-        return touch >= terms.stop_price if side is Side.BUY else touch <= terms.stop_price
+
+def _reached(stops: Iterable[OrderSubmitted], side: Side, touch: Decimal) -> list[OrderSubmitted]:
+    """Return the stops of this side that a touch reaches. With 10 000 stops asleep it is the whole cost of a look at the market."""
+    if side is Side.BUY:
+        return [terms for terms in stops if terms.side is Side.BUY and terms.stop_price is not None and touch >= terms.stop_price]
+    return [terms for terms in stops if terms.side is Side.SELL and terms.stop_price is not None and touch <= terms.stop_price]
 
 
 def _best(quotes: list[Quote], side: Side) -> Quote | None:
