@@ -106,6 +106,17 @@ async def test_after_a_crash_both_are_there_or_neither_and_then_both(appended: b
         assert last_commit(log) == FOLLOWS
 
 
+async def test_three_trades_of_the_entry_in_one_commit_leave_the_exits_at_their_sum() -> None:
+    # GRP-2
+    async with desk() as d:
+        await placed(d)
+        for number, quantity in enumerate(("3", "3", "4"), 1):
+            d.begin(fill(quantity, number))
+        await until(lambda: found(d, ENTRY).closed and found(d, ENTRY).commit <= d.host._commits.durable)  # type: ignore[union-attr]
+        assert last_commit(d.log).count("OrderFilled") == 3
+        assert [found(d, TAKE).leaves_quantity, found(d, STOP).leaves_quantity] == [Decimal(10)] * 2
+
+
 async def test_a_list_is_the_same_from_the_journal_and_from_the_order_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.01)
     log, store = MemoryLog(), MemoryOrderStore()
