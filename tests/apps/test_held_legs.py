@@ -6,7 +6,7 @@ import pytest
 
 from tests.bench.lists import bytes_a_leg, in_exeq, in_oms, in_risk
 
-LISTS = 300
+LISTS = 100
 BOUND = 2048
 
 
