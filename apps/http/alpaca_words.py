@@ -123,6 +123,7 @@ _BY_CODE: Final[Mapping[str, Callable[[Refusal], AlpacaRefusal]]] = {
     "overloaded": _too_many,
     "client_order_id_reused": _not_unique,
     "client_list_id_reused": _not_unique,
+    "not_a_list": _malformed,
     "quantity_follows_entry": _follows,
     "account_closed": _closed_account,
 }

@@ -100,6 +100,8 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "VenueRejecting": counted("exeq_venue_rejects_total", 40, labels='venue="PAPER_A"')
     | counted("exeq_venue_answers_total", 60, labels='venue="PAPER_A"'),
     "ReportsQuarantined": {'oms_reports_quarantined_total{reason="unknown_order"}': f"_x{QUIET} 1+0x{QUIET}"},
+    "ListFlagged": {'oms_lists_flagged_total{flag="double_exit"}': f"_x{QUIET} 1+0x{QUIET}"},
+    "ListRulesFailing": counted("oms_list_rules_failed_total", 1),
     "TransitionsRefused": {'oms_transitions_refused_total{trigger="cancel"}': f"_x{QUIET} 1+0x{QUIET}"},
     "ReduceOnlyOpened": counted("oms_reduce_only_opened_total", 1),
     "SentTwice": jumps("gateway_sends_per_route_max", 1, 2),
