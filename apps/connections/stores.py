@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import structlog
 
+from adapters.equity_samples import QuestDbEquity, SqliteEquity
 from adapters.memory import MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
 from adapters.price_history import QuestDbPrices, SqlitePrices
@@ -57,6 +58,14 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
     chassis.exits.push_async_callback(store.close)
     chassis.health.depend(settings.fills, lambda: _trouble(store))
     return store
+
+
+def equity(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbEquity | SqliteEquity:
+    """Open the samples of equity in the store of the fills: QuestDB, or a SQLite file in the data directory."""
+    settings = chassis.settings
+    if settings.fills == "sqlite":
+        return SqliteEquity(settings.service.data_dir or Path())
+    return QuestDbEquity(str(settings.questdb.pg_url))
 
 
 def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:

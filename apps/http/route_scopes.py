@@ -71,6 +71,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("DELETE", "/order-lists/{list_id}"): CANCEL | STOPS,
         ("GET", "/positions/{account}"): READ,
         ("GET", "/fills/{account}"): READ,
+        ("GET", "/equity/{account}"): READ,
         ("GET", "/instruments"): ANY,
         ("GET", "/diagram"): READ | OPERATE,  # its counts need OPERATE
         ("POST", "/orders/{order_id}/settle"): OPS,
@@ -186,6 +187,7 @@ ALPACA: Final[Table] = {
     ("PATCH", "/v2/account/configurations"): TRADE,
     ("GET", "/v2/account/activities"): READ,
     ("GET", "/v2/account/activities/{type}"): READ,
+    ("GET", "/v2/account/portfolio/history"): READ,
     ("GET", "/v2/assets"): ANY,
     ("GET", "/v2/assets/{asset:path}"): ANY,
     ("GET", "/v2/clock"): ANY,

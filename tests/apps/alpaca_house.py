@@ -114,6 +114,7 @@ class AlpacaHouse:
             self.controls,
             oms.clock,
             oms.metrics,
+            oms.equity,
         )
         risk = RiskReader(client, self.keys)
         self.routes = facade_routes(AssetBook(INSTRUMENTS.values()), [ALWAYS], self.keys, risk, parts, int(QUOTE_AGE_MAX_S * 1e9))

@@ -16,9 +16,11 @@ from apps.oms.alpaca.order_handlers import AlpacaOrders
 from apps.oms.alpaca.order_list import OrderList
 from apps.oms.alpaca.order_lookup import OrderLookup
 from apps.oms.alpaca.portfolio import RiskReader
+from apps.oms.alpaca.portfolio_history import EquityHistory
 from apps.oms.alpaca.positions import AlpacaPositions
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.reference import AlpacaReference
+from apps.oms.equity import EquityReads
 from apps.oms.lists import ListHandler
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
@@ -50,6 +52,7 @@ class FacadeParts(NamedTuple):
     controls: Controls
     clock: Clock
     metrics: OmsMetrics
+    equity: EquityReads
 
 
 def mounts(
@@ -87,7 +90,8 @@ def facade_routes(
     reference = AlpacaReference(assets, calendars, parts.controls.blocks, parts.clock)
     data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
     positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
-    accounts = AlpacaAccounts(risk, keys, parts.controls)
+    accounts = AlpacaAccounts(risk, keys, parts.controls, parts.equity)
+    history = EquityHistory(parts.equity, parts.clock)
     activities = AlpacaActivities(lookup, parts.fills, parts.recent, assets)
     return {
         ("POST", "/v2/orders"): orders.submit,
@@ -106,6 +110,7 @@ def facade_routes(
         ("PATCH", "/v2/account/configurations"): accounts.configure,
         ("GET", "/v2/account/activities"): activities.page,
         ("GET", "/v2/account/activities/{type}"): activities.page,
+        ("GET", "/v2/account/portfolio/history"): history.show,
         ("GET", "/v2/assets"): reference.assets,
         ("GET", "/v2/assets/{asset:path}"): reference.asset,
         ("GET", "/v2/clock"): reference.clock,
