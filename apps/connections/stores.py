@@ -10,6 +10,7 @@ from adapters.memory import MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
 from adapters.price_history import QuestDbPrices, SqlitePrices
 from adapters.questdb import QuestDbFills
+from adapters.questmarket import QuestDbMarket
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from apps.runtime.service import Chassis
@@ -66,6 +67,11 @@ def equity(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestD
     if settings.fills == "sqlite":
         return SqliteEquity(settings.service.data_dir or Path())
     return QuestDbEquity(str(settings.questdb.pg_url))
+
+
+def recorded_market(chassis: Chassis[OmsSettings]) -> QuestDbMarket | None:
+    """Open the tables of sink-ticks, if they can be in the store of the fills."""
+    return None if chassis.settings.fills == "sqlite" else QuestDbMarket(str(chassis.settings.questdb.pg_url))
 
 
 def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:

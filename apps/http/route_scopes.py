@@ -195,6 +195,13 @@ ALPACA: Final[Table] = {
     ("GET", "/v1beta3/crypto/{loc}/latest/quotes"): ANY | PUBLIC,
     ("GET", "/v1beta3/crypto/{loc}/latest/orderbooks"): ANY | PUBLIC,
     ("GET", "/v1beta3/crypto/{loc}/snapshots"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/bars"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/latest/bars"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/latest/trades"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/bars"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/bars/latest"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/bars"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/trades/latest"): ANY | PUBLIC,
     ("GET", "/v2/stocks/quotes/latest"): ANY | PUBLIC,
     ("GET", "/v2/stocks/snapshots"): ANY | PUBLIC,
 }

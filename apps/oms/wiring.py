@@ -36,6 +36,7 @@ from apps.oms.kill_switch import OmsKillSwitch
 from apps.oms.list_rules import list_rules
 from apps.oms.list_upkeep import ListUpkeep
 from apps.oms.lists import ListHandler
+from apps.oms.market_reads import MarketReads
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.reconciliation import PositionReconciliation, beside
@@ -116,8 +117,8 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     assets = AssetBook(instruments.values(), _calendars(venues.values()))
-    samples = _equity(chassis, routes, clock)
-    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, samples)
+    tables = _tables(chassis, routes, clock)
+    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, *tables)
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -200,11 +201,11 @@ def _include(routes: APIRouter, *others: APIRouter) -> None:
         routes.include_router(each)
 
 
-def _equity(chassis: Chassis[OmsSettings], routes: APIRouter, clock: Clock) -> EquityReads:
-    """Build the reads of equity samples, and their route."""
+def _tables(chassis: Chassis[OmsSettings], routes: APIRouter, clock: Clock) -> tuple[EquityReads, MarketReads]:
+    """Build the reads of equity samples, with their route, and of the recorded market."""
     samples = EquityReads(stores.equity(chassis), BoundedReads(), clock)
     routes.include_router(equity.router(samples))
-    return samples
+    return samples, MarketReads(stores.recorded_market(chassis), BoundedReads())
 
 
 def _intake(settings: OmsSettings, host: ShardHost, risk: RiskCheck, switch: OmsKillSwitch) -> SubmitHandler:

@@ -9,6 +9,7 @@ from apps.oms.accounts import Accounts
 from apps.oms.alpaca.account import AlpacaAccounts
 from apps.oms.alpaca.activities import AlpacaActivities
 from apps.oms.alpaca.app import AlpacaApp, Routes
+from apps.oms.alpaca.bars import AlpacaBars
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.class_submits import ClassSubmits
 from apps.oms.alpaca.market_data import AlpacaMarketData
@@ -22,6 +23,7 @@ from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.reference import AlpacaReference
 from apps.oms.equity import EquityReads
 from apps.oms.lists import ListHandler
+from apps.oms.market_reads import MarketReads
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler
@@ -53,6 +55,7 @@ class FacadeParts(NamedTuple):
     clock: Clock
     metrics: OmsMetrics
     equity: EquityReads
+    recorded: MarketReads
 
 
 def mounts(
@@ -88,7 +91,8 @@ def facade_routes(
     )
     listed = OrderList(parts.host, parts.reads, lookup, assets)
     reference = AlpacaReference(assets, calendars, parts.controls.blocks, parts.clock)
-    data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
+    bars = AlpacaBars(assets, parts.recorded, parts.clock)
+    data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns, bars)
     positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
     accounts = AlpacaAccounts(risk, keys, parts.controls, parts.equity)
     history = EquityHistory(parts.equity, parts.clock)
@@ -115,9 +119,23 @@ def facade_routes(
         ("GET", "/v2/assets/{asset:path}"): reference.asset,
         ("GET", "/v2/clock"): reference.clock,
         ("GET", "/v2/calendar"): reference.calendar,
+        **_market_routes(data, bars),
+    }
+
+
+def _market_routes(data: AlpacaMarketData, bars: AlpacaBars) -> Routes:
+    """Return the handlers of market data, which need no key."""
+    return {
         ("GET", "/v1beta3/crypto/{loc}/latest/quotes"): data.crypto_quotes,
         ("GET", "/v1beta3/crypto/{loc}/latest/orderbooks"): data.crypto_books,
         ("GET", "/v1beta3/crypto/{loc}/snapshots"): data.crypto_snapshots,
+        ("GET", "/v1beta3/crypto/{loc}/bars"): bars.crypto_bars,
+        ("GET", "/v1beta3/crypto/{loc}/latest/bars"): bars.latest_crypto_bars,
+        ("GET", "/v1beta3/crypto/{loc}/latest/trades"): bars.latest_crypto_trades,
+        ("GET", "/v2/stocks/bars"): bars.stock_bars,
+        ("GET", "/v2/stocks/bars/latest"): bars.latest_stock_bars,
+        ("GET", "/v2/stocks/{symbol}/bars"): bars.bars_of_stock,
+        ("GET", "/v2/stocks/trades/latest"): bars.latest_stock_trades,
         ("GET", "/v2/stocks/quotes/latest"): data.stock_quotes,
         ("GET", "/v2/stocks/snapshots"): data.stock_snapshots,
     }
