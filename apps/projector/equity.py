@@ -59,6 +59,10 @@ class EquitySampler:
 
     async def run(self) -> None:
         """Take a round at every full interval, until cancelled. The first one begins after the start, so that none is taken twice."""
+        try:
+            await self._prepare()  # so that readers find an empty table before the first sample
+        except Unavailable as trouble:
+            self._log_trouble(str(trouble))
         while True:
             now = self._clock.now_ns()
             await asyncio.sleep((self._every_ns - now % self._every_ns) / 1e9)
@@ -94,9 +98,7 @@ class EquitySampler:
                     yield sample_of(at, account, worth)
 
     async def _write(self) -> None:
-        if not self._prepared:
-            await self._store.prepare()
-            self._prepared = True
+        await self._prepare()
         while self._waiting:
             some = list(islice(self._waiting, WRITE_MANY))
             try:
@@ -107,6 +109,11 @@ class EquitySampler:
             for _ in some:
                 self._waiting.popleft()
             self.rows += len(some)
+
+    async def _prepare(self) -> None:
+        if not self._prepared:
+            await self._store.prepare()
+            self._prepared = True
 
     def _log_trouble(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self._trouble:
