@@ -36,6 +36,9 @@ SNAPSHOT_WAIT_S: Final = 1.0
 """How long a snapshot, whose quotes are in memory, waits for the store."""
 TOKEN_MAX: Final = 128
 """Characters of a page's token."""
+TAPES: Final = {"NYSE": "A", "AMEX": "B", "ARCA": "B", "NYSEARCA": "B", "BATS": "B", "NASDAQ": "C"}
+"""The tape that reports the trades of an equity, by the exchange that lists it."""
+OTHER_TAPE: Final = "O"
 MINUTE, DAY = Timeframe(1, "Min"), Timeframe(1, "Day")
 LATEST_FRAMES: Final = ((MINUTE, 1, BACK_NS), (DAY, 2, DAYS_BACK_NS))
 MOMENT_MAX: Final = 4_000_000_000 * 10**9
@@ -213,7 +216,7 @@ def _trade_view(trade: LastTrade, asset: AlpacaAsset) -> View:
     id_ = int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
     if asset.asset_class == CRYPTO:
         return known | {"i": id_, "tks": "B" if trade.side is Side.BUY else "S"}
-    return known | {"i": id_, "x": trade.venue, "c": [], "z": ""}
+    return known | {"i": id_, "x": trade.venue, "c": [], "z": TAPES.get(asset.exchange, OTHER_TAPE)}
 
 
 def _within(at_ns: int) -> int:
