@@ -25,7 +25,7 @@ WINDOW: Final = {"start": "2026-11-23", "end": "2026-11-23T23:59:59Z", "timefram
 def _more_instruments(monkeypatch: pytest.MonkeyPatch) -> None:
     more = {
         "SOLUSDT": instrument("SOLUSDT", "0.01", "0.01"),
-        "AAPL": msgspec.structs.replace(instrument("AAPL", "0.01", "1"), currency="USD"),
+        "AAPL": msgspec.structs.replace(instrument("AAPL", "0.01", "1"), currency="USD", exchange="NASDAQ"),
     }
     monkeypatch.setattr(alpaca_house, "INSTRUMENTS", INSTRUMENTS | more)
 
@@ -129,7 +129,7 @@ async def test_the_latest_are_those_of_the_last_week() -> None:
         assert await read(client, "/v2/stocks/trades/latest", symbols="AAPL") == {"trades": {}}
         has_minutes(house, 0, symbol="AAPL", begin=now - DAY_NS)
         (share,) = (await read(client, "/v2/stocks/trades/latest", symbols="AAPL"))["trades"].values()
-        assert {name: value for name, value in share.items() if name != "t"} == {"p": 100, "s": 1, "i": 1, "x": "ALPHA", "c": [], "z": ""}
+        assert {name: value for name, value in share.items() if name != "t"} == {"p": 100, "s": 1, "i": 1, "x": "ALPHA", "c": [], "z": "C"}
 
 
 async def test_a_snapshot_has_the_recorded_market_beside_the_quote_and_asks_for_it_once_a_second() -> None:
