@@ -16,7 +16,7 @@ from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
 from domain.instruments import Denial, Instrument, terms_denial
-from domain.order.commands import ReplaceOrder, RiskReply, Terms
+from domain.order.commands import ReplaceOrder, RiskDecision, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
 from domain.order.group import HELD_ROLES, Role
 from domain.order.order import Asked, Order
@@ -74,7 +74,7 @@ class ReplaceHandler:
     """Runs the replaces of one order in sequence and those of different orders concurrently."""
 
     def __init__(
-        self, host: ShardHost, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], RiskReply | None]
+        self, host: ShardHost, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], RiskDecision | None]
     ) -> None:
         self._host = host
         self._risk = risk
@@ -154,7 +154,7 @@ class ReplaceHandler:
         if denial is not None:
             raise untradable(denial)
 
-    async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> RiskReply | None:
+    async def _decision(self, order: Order, wanted: Asked, replace_id: str) -> RiskDecision | None:
         leaves = max(wanted.quantity - order.cum_quantity, ZERO)
         if not leaves:
             return None

@@ -8,9 +8,8 @@ from apps.risk.readiness import Readiness
 from apps.runtime.log_limit import LogLimit
 from apps.runtime.logs import get_logger
 from domain.instruments import Denial, terms_denial
-from domain.order.commands import Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.risk.checks import ExplainedCheck
-from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 

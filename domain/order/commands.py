@@ -11,10 +11,11 @@ from domain.order.group import ListTerms as ListTerms
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
-class RiskReply(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Risk's decision on one order. `denial` is None if the order was approved and reserved. `source` is who decided: risk, or oms itself.
+class RiskDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """The decision on one order, from risk's engine to the journal. `denial` is None if the order was approved and reserved.
 
-    `checks` holds the measured values, one line in the format of domain/risk/decision_record.py.
+    `checks` holds the measured values, one line in the format of domain/risk/decision_record.py. `reference` is the price that valued
+    the order. `source` is the service that decided: risk, or oms itself.
     """
 
     order_id: str
@@ -70,7 +71,7 @@ class SubmitOrder(ClientCommand, frozen=True, kw_only=True, tag="submit", gc=Fal
     """`at_once`: a held leg is queued too, because what it covers has traded already."""
 
     terms: Terms
-    decision: RiskReply
+    decision: RiskDecision
     at_once: bool = False
 
 
@@ -92,7 +93,7 @@ class ReplaceOrder(ClientCommand, frozen=True, kw_only=True, tag="replace", gc=F
     price: Decimal | None = None
     stop_price: Decimal | None = None
     source: str = "client"
-    decision: RiskReply | None = None
+    decision: RiskDecision | None = None
 
 
 class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):

@@ -59,7 +59,7 @@ def _submit(command: c.SubmitOrder, now: int) -> Events:
     return submitted, checked, e.OrderQueued(order_id=t.order_id, at=now, status=must(checked.status, "enqueue"))
 
 
-def _risk_rejected(order_id: str, decision: c.RiskReply, now: int) -> e.OrderRejected:
+def _risk_rejected(order_id: str, decision: c.RiskDecision, now: int) -> e.OrderRejected:
     denial = decision.denial
     assert denial is not None
     return e.OrderRejected(

@@ -137,7 +137,7 @@ def test_a_full_intake_says_how_long_to_wait(oms: FakeOms) -> None:
     assert time.monotonic() - began >= 1.0
 
 
-def test_nobody_there_is_told_at_once_because_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_server_is_reported_at_once_because_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
     monkeypatch.setattr("apps.cli.client.time.sleep", pauses.append)
     answer = CliRunner(env={"TRADE_OMS_URL": "http://127.0.0.1:1"}).invoke(app, SUBMIT)

@@ -100,7 +100,7 @@ class Scene:
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_S):
-            while not true():  # the host tells nobody of its recoveries
+            while not true():  # the host does not report its recoveries
                 await asyncio.sleep(0.01)
 
 

@@ -7,7 +7,7 @@
     = partially_filled cum=4 leaves=6
 
 A line that begins with ">" names what was reported since the last one: ExecType/OrdStatus, 9 where the venue or risk refused. "=" is the
-order as `GET /orders/{id}` shows it, "!" the refusal that the last request was answered: nobody but who asked hears of it. Between two
+order as `GET /orders/{id}` shows it, "!" the refusal that the last request was answered: only the caller receives it. Between two
 lines the world has time to come to rest.
 """
 
@@ -96,7 +96,7 @@ KINDS: dict[str, type[Process]] = {"gateway": QuietGateway, "risk": RiskService,
 
 
 class Floor:
-    """One order, `a-1` of alice, and whoever has to do with it."""
+    """One order, `a-1` of alice, and every service that handles it."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.world = World(0, loop)
@@ -311,7 +311,7 @@ class Floor:
         await asyncio.sleep(float(words[0]))
 
     async def timed(self, words: list[str]) -> None:
-        """Orders are withdrawn after so many seconds."""
+        """Orders are withdrawn after this many seconds."""
         self.oms.expirer._timeout_ns = int(words[0]) * 10**9
 
     async def overnight(self, words: list[str]) -> None:

@@ -119,7 +119,7 @@ async def _close(house: House) -> None:
 
 
 async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> None:
-    """Everybody has an answer and every order rests somewhere; then what is open is cancelled, and must end."""
+    """Every client has an answer and every order rests somewhere; then what is open is cancelled, and must end."""
     began = world.loop.time()
     if not await _until(lambda: trading.done() and _at_rest(house), SETTLED_WITHIN_S, house):
         _still(world, house, "does not come to rest")

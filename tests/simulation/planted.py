@@ -1,4 +1,4 @@
-"""Bugs planted one at a time, to prove that checker and simulation see: each is a mistake that somebody could make, in one place."""
+"""Bugs planted one at a time, to prove that checker and simulation see: each is a plausible mistake, in one place."""
 
 from decimal import Decimal
 from typing import Any

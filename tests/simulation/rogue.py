@@ -146,7 +146,7 @@ class RogueVenue(PaperVenue):
             yield msgspec.structs.replace(taken_back, report=ReportKind.CANCELLED, exec_id="", quantity=None, price=None, reason="busted")
 
     def _strange(self, quote: Quote, now_ns: int) -> VenueReport:
-        order_id = order_id_of("nobody", str(now_ns))
+        order_id = order_id_of("absent", str(now_ns))
         return VenueReport(
             report=ReportKind.FILL,
             order_id=order_id,
@@ -164,7 +164,7 @@ class RogueVenue(PaperVenue):
         )
 
     def _numbered(self, events: list[VenueEvent]) -> Iterator[VenueEvent]:
-        """Anew, in the order in which it is told now."""
+        """Again, in the order in which it is told now."""
         seqs = dict(self.report_seqs)
         for event in events:
             if isinstance(event, Reported):
@@ -194,7 +194,7 @@ class RogueVenue(PaperVenue):
 
     @staticmethod
     def _ours(order: PaperOrder, report: VenueReport) -> bool:
-        """Is it a trade at all, as far as anybody can read it?"""
+        """Is it a trade at all, as far as it can be read?"""
         return report.quantity is not None and report.quantity > ZERO and report.side is order.request.side
 
     def _lawful(self, order: PaperOrder, report: VenueReport) -> bool:

@@ -197,7 +197,7 @@ class Process(ABC):
             task.cancel()
 
     def lost_errors(self) -> Iterator[BaseException]:
-        """What a task raised and nobody ever looked at."""
+        """What a task raised and was never awaited."""
         for task in self.tasks:
             if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):
                 yield error
@@ -280,10 +280,10 @@ class RiskService(Process):
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        ear = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
-        await ear.start()
+        handler = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
+        await handler.start()
         if self.unit:
-            self.unit.decide, self.unit.decide_list = ear.decide, ear.decide_list
+            self.unit.decide, self.unit.decide_list = handler.decide, handler.decide_list
         self.obeying = ControlAcks(client)  # type: ignore[arg-type]
         self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
         await LocalKillReports(client, self.control_log).start()  # type: ignore[arg-type]

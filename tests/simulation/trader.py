@@ -33,7 +33,7 @@ FINAL = ("submitted", "rejected", "reused")
 
 
 class Trader:
-    """`oms` is whoever answers at the door now; None while nobody does."""
+    """`oms` is the process that answers at the door now; None without one."""
 
     def __init__(self, world: World, oms: Callable[[], Oms | None], journal_head: Callable[[], int]) -> None:
         self._world = world
@@ -140,7 +140,7 @@ class Trader:
             await asyncio.sleep(ASK_AGAIN_S)
 
     async def cancel(self, order_id: str, *, attempts: int) -> None:
-        """DELETE /orders/{id}, until oms has said yes or no, or for so many times."""
+        """DELETE /orders/{id}, until oms has said yes or no, or for this many times."""
         for _ in range(attempts):
             outcome, *_ = await self._asked(lambda oms: _cancelled(oms, order_id))
             self._world.tell("client cancels %s: %s", order_id, outcome)

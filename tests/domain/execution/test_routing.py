@@ -79,7 +79,7 @@ def won(text: str, side: str, policy: str) -> str:
         ("B 5bps 99x5 100x5;  A 5bps 99x5 100x5", "buy", "A", "A"),
         # who shows nothing is the last
         ("A 0bps -;  B 10bps 98x5 101x5", "buy", "B", "B"),
-        # nobody shows anything: the cheapest, then the name
+        # no venue shows anything: the cheapest, then the name
         ("A 10bps -;  B 5bps -", "buy", "B", "B"),
         ("B 5bps -;  A 5bps -", "sell", "A", "A"),
     ],
@@ -141,7 +141,7 @@ def test_the_choice_does_not_depend_on_the_sequence_of_venues(
 
 
 @hypothesis_given(markets(), st.sampled_from(["buy", "sell"]))
-def test_nobody_quoted_is_cheaper_than_the_winner(market: tuple[list[RoutedVenue], list[Quote]], side: str) -> None:
+def test_no_quoted_venue_is_cheaper_than_the_winner(market: tuple[list[RoutedVenue], list[Quote]], side: str) -> None:
     venues, quotes = market
     routing = route(order(side), venues, quotes, "lowest_cost")
     assert isinstance(routing, Routing)

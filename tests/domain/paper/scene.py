@@ -1,4 +1,4 @@
-"""Scenes at a paper venue: lines that it hears, and after `>` what it says."""
+"""Scenes at a paper venue: lines that it receives, and after `>` what it says."""
 
 import copy
 import re
