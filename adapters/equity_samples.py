@@ -40,6 +40,8 @@ QUESTDB_LAST: Final = (
     " ORDER BY timestamp DESC LIMIT 1"
 )
 
+QUESTDB_OLDER: Final = "SELECT count() FROM (SELECT timestamp FROM account_equity WHERE timestamp < $1 LIMIT 1)"
+
 SQLITE_TABLE: Final = """
 CREATE TABLE IF NOT EXISTS account_equity (
   timestamp TEXT NOT NULL, account TEXT NOT NULL, equity TEXT NOT NULL, cash TEXT NOT NULL, long TEXT NOT NULL, short TEXT NOT NULL,
@@ -55,6 +57,8 @@ WHERE account = :account AND timestamp >= :since AND timestamp < :until GROUP BY
 SQLITE_LAST: Final = (
     "SELECT timestamp, equity, cash, long, short FROM account_equity WHERE account = ? AND timestamp < ? ORDER BY timestamp DESC LIMIT 1"
 )
+
+SQLITE_DROP: Final = "DELETE FROM account_equity WHERE timestamp < ?"
 
 
 class QuestDbEquity:
@@ -87,6 +91,13 @@ class QuestDbEquity:
         async with connected(self._pg_url, timeout_s=READ_TIMEOUT_S) as connection:
             found = await connection.fetchrow(QUESTDB_LAST, account, _datetime(until_ns))
         return None if found is None else _sample(account, *found)
+
+    async def drop_before(self, until_ns: int) -> None:
+        """Drop the months that ended before. A partition is dropped by its begin."""
+        month = _datetime(until_ns).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        async with connected(self._pg_url, timeout_s=WRITE_TIMEOUT_S) as connection:
+            if await connection.fetchval(QUESTDB_OLDER, month):
+                await connection.execute(f"ALTER TABLE account_equity DROP PARTITION WHERE timestamp < '{month:%Y-%m-%d}'")
 
 
 async def _standing(connection: Connection) -> None:
@@ -128,6 +139,9 @@ class SqliteEquity:
             return None
         at, *amounts = found
         return EquitySample(_nanoseconds(at), account, *map(Decimal, amounts))
+
+    async def drop_before(self, until_ns: int) -> None:
+        await self._in_thread(lambda connection: connection.execute(SQLITE_DROP, (rfc3339(until_ns),)))
 
     async def _in_thread(self, work: Callable[[sqlite3.Connection], T], *, create: bool = False) -> T:
         """Run `work` in one transaction. Only the writer creates the file. Unavailable."""

@@ -35,6 +35,10 @@ class MemoryEquity:
         self._answers()
         return next((sample for sample in reversed(self._of(account)) if sample.at < until_ns), None)
 
+    async def drop_before(self, until_ns: int) -> None:
+        self._answers()
+        self.rows = {place: sample for place, sample in self.rows.items() if sample.at >= until_ns}
+
     def _of(self, account: str) -> list[EquitySample]:
         return [sample for (_, name), sample in sorted(self.rows.items()) if name == account]
 

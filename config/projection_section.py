@@ -12,4 +12,5 @@ class ProjectionSection(Section):
 
     projection_wait_ms: Wait = 25
     equity_interval_sec: Annotated[int, Field(ge=1, le=60)] = 60
+    equity_keep_days: Annotated[int, Field(ge=1, le=36_500)] = 800
     portfolios_db: Annotated[int, Field(ge=0, le=15)] = 4

@@ -223,6 +223,9 @@ class EquitySamples(Protocol):
     async def last_before(self, account: str, until_ns: int) -> EquitySample | None:
         """Return the last sample before a moment. Raises Unavailable."""
 
+    async def drop_before(self, until_ns: int) -> None:
+        """Remove samples before a moment; a store may keep the rest of that month. Raises Unavailable."""
+
 
 class StoredOrders(msgspec.Struct, frozen=True):
     """The start of a restart. Everything up to `checkpoint` is in the store; `head`, a commit it has seen, identifies the journal."""

@@ -16,7 +16,7 @@ from prometheus_client.core import Metric
 
 from apps.runtime.metrics import counter, gauge
 from domain.ports import Clock, EquitySamples, Unavailable
-from domain.position.equity import EQUITY_PLACES, EquitySample, Worth
+from domain.position.equity import EQUITY_PLACES, STEPS, EquitySample, Worth
 from domain.values import divide
 
 log = structlog.get_logger()
@@ -29,6 +29,7 @@ READ_MANY: Final = 200
 WRITE_MANY: Final = 10_000
 WAITING_MAX: Final = 100_000
 """Samples held in memory while the store is away; beyond that the oldest are dropped. Those that wait are lost with the process."""
+DAY_NS: Final = STEPS["1d"]
 ONE: Final = Decimal(1)
 
 
@@ -42,9 +43,15 @@ class EquitySampler:
     """Takes a sample of every account at each full interval, and writes it. A store that is away delays nothing else."""
 
     def __init__(
-        self, portfolios: Portfolios, accounts: Callable[[], Collection[str]], store: EquitySamples, clock: Clock, every_s: int
+        self,
+        portfolios: Portfolios,
+        accounts: Callable[[], Collection[str]],
+        store: EquitySamples,
+        clock: Clock,
+        every_s: int,
+        keep_days: int,
     ) -> None:
-        """`accounts` returns those that ever traded."""
+        """`accounts` returns those that ever traded. Samples older than `keep_days` are removed."""
         self.rows = 0
         self.dropped = 0
         self.left_out = 0
@@ -53,6 +60,8 @@ class EquitySampler:
         self._store = store
         self._clock = clock
         self._every_ns = every_s * 10**9
+        self._keep_days = keep_days
+        self._tidied_on = 0
         self._waiting: deque[EquitySample] = deque()
         self._prepared = False
         self._trouble: str | None = None
@@ -75,6 +84,7 @@ class EquitySampler:
             async for sample in self._samples(at):
                 self._waiting.append(sample)
             await self._write()
+            await self._drop_old(at // DAY_NS)
         except Unavailable as trouble:
             self._log_trouble(str(trouble))
         else:
@@ -109,6 +119,12 @@ class EquitySampler:
             for _ in some:
                 self._waiting.popleft()
             self.rows += len(some)
+
+    async def _drop_old(self, today: int) -> None:
+        """Remove what is too old, once a day."""
+        if today != self._tidied_on:
+            await self._store.drop_before(max(today - self._keep_days, 0) * DAY_NS)
+            self._tidied_on = today
 
     async def _prepare(self) -> None:
         if not self._prepared:

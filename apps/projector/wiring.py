@@ -58,15 +58,16 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
 def _sampler(chassis: Chassis[ProjectorSettings], positions: PositionsProjection) -> EquitySampler:
     """Start the samples of equity. Neither /ready nor /health depends on them."""
     settings = chassis.settings
-    valkey, every_s = settings.valkey, settings.projection.equity_interval_sec
+    valkey, projection = settings.valkey, settings.projection
     published = ValkeySnapshots.at(
         str(valkey.url),
-        database=settings.projection.portfolios_db,
+        database=projection.portfolios_db,
         timeout_ms=float(valkey.timeout_ms),
         connections_max=valkey.max_connections,
     )
     chassis.exits.push_async_callback(published.close)
-    sampler = EquitySampler(published, positions.accounts, stores.equity(chassis), SystemClock(), every_s)
+    every_s, keep_days = projection.equity_interval_sec, projection.equity_keep_days
+    sampler = EquitySampler(published, positions.accounts, stores.equity(chassis), SystemClock(), every_s, keep_days)
     chassis.spawn(sampler.run, tasks.EQUITY)
     metrics_page.read(chassis.registry, sampler.series)
     return sampler

@@ -72,7 +72,7 @@ async def test_the_history_of_a_day_is_relative_to_the_last_equity_of_the_day_be
     }
 
 
-async def test_each_day_begins_anew_unless_the_client_wants_no_reset() -> None:
+async def test_profit_starts_again_each_day_unless_the_client_wants_no_reset() -> None:
     house = House()
     yesterday = MIDNIGHT - DAY_NS
     await house.has(sample(yesterday, "50"), sample(yesterday + MINUTE_NS, "60"), sample(MIDNIGHT, "66"))

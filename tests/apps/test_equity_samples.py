@@ -34,7 +34,7 @@ class House:
         self.published, self.store = Published(), MemoryEquity()
         self.accounts = {"alice"}
         self.now = BEGIN
-        self.sampler = EquitySampler(self.published, lambda: self.accounts, self.store, self, 60)
+        self.sampler = EquitySampler(self.published, lambda: self.accounts, self.store, self, 60, keep_days=2)
 
     def now_ns(self) -> int:
         return self.now
@@ -96,6 +96,15 @@ async def test_samples_wait_for_the_store_and_are_written_when_it_is_back() -> N
     await house.at(3)
     assert [minute for minute, _, _ in house.rows()] == [0, 1, 2, 3]
     assert house.sampler.stats() == {"rows": 4, "waiting": 0, "dropped": 0, "left_out": 0}
+
+
+async def test_samples_are_removed_when_they_are_too_old() -> None:
+    house, day = House(), 1440
+    for minute in (0, day, 2 * day, 3 * day):
+        await house.at(minute)  # the clock of what risk says
+        house.risk_says("1", cash="1")
+        await house.at(minute)
+    assert [minute for minute, _, _ in house.rows()] == [day, 2 * day, 3 * day]
 
 
 async def test_what_waits_is_bounded_and_the_oldest_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

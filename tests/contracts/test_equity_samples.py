@@ -76,6 +76,17 @@ async def test_an_interval_shows_its_last_sample_and_a_gap_is_left_out(store: Eq
     assert await store.last_before("alice", BEGIN) is None
 
 
+async def test_old_months_are_dropped(store: EquitySamples) -> None:
+    months = [sample(month * 31 * 1440, month) for month in range(4)]
+    await store.write(months)
+    await until_read(store, months[::-1])
+    for _ in range(2):
+        await store.drop_before(months[2].at)
+        await until_read(store, months[:1:-1])
+    await store.write(months[2:])
+    await until_read(store, months[:1:-1])
+
+
 async def test_a_store_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "equity.db").write_bytes(b"this is no database" * 100)
     for lost in (SqliteEquity(tmp_path), SqliteEquity(tmp_path / "absent"), QuestDbEquity("postgresql://admin:quest@127.0.0.1:1/qdb")):
