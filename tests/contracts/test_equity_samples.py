@@ -9,6 +9,7 @@ import pytest
 
 from adapters.equity_samples import QuestDbEquity, SqliteEquity
 from adapters.memory_equity import MemoryEquity
+from adapters.questpg import connected
 from domain.ports import EquitySamples, Unavailable
 from domain.position.equity import MINUTE_NS, STEPS, EquitySample
 from tests.live import LiveServer
@@ -32,7 +33,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> EquitySamples
     elif request.param == "sqlite":
         found = SqliteEquity(tmp_path)
     else:
-        server: LiveServer = request.getfixturevalue("fresh_questdb")
+        server: LiveServer = request.getfixturevalue("questdb_server")
+        async with connected(server.pg_url) as connection:
+            await connection.execute("DROP TABLE IF EXISTS account_equity")
         found = QuestDbEquity(server.pg_url)
     await found.prepare()
     return found
