@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
-from adapters.questpg import EPOCH, STATEMENTS_MAX, Connection, connected
+from adapters.questpg import EPOCH, STATEMENTS_MAX, Connection, KeptConnections, connected
 from domain.ports import Unavailable
 from domain.position.equity import STEPS, EquitySample
 from domain.values import plain, rfc3339
@@ -62,10 +62,14 @@ SQLITE_DROP: Final = "DELETE FROM account_equity WHERE timestamp < ?"
 
 
 class QuestDbEquity:
-    """Port: domain.ports.EquitySamples. Opens one connection a call: the writer calls once an interval, and readers are few."""
+    """Port: domain.ports.EquitySamples. A write opens a connection, because it comes once an interval; reads keep theirs."""
 
     def __init__(self, pg_url: str) -> None:
         self._pg_url = pg_url
+        self._reads = KeptConnections(pg_url, READ_TIMEOUT_S)
+
+    async def close(self) -> None:
+        self._reads.close()
 
     async def prepare(self) -> None:
         async with connected(self._pg_url) as connection:
@@ -83,12 +87,12 @@ class QuestDbEquity:
 
     async def history(self, account: str, step: str, *, since_ns: int, until_ns: int, limit: int) -> list[EquitySample]:
         statement = QUESTDB_HISTORY.format(step={name: name for name in STEPS}[step])
-        async with connected(self._pg_url, timeout_s=READ_TIMEOUT_S) as connection:
+        async with self._reads.connection() as connection:
             found = await connection.fetch(statement, account, _datetime(since_ns), _datetime(until_ns), limit)
         return [_sample(account, *record) for record in found]
 
     async def last_before(self, account: str, until_ns: int) -> EquitySample | None:
-        async with connected(self._pg_url, timeout_s=READ_TIMEOUT_S) as connection:
+        async with self._reads.connection() as connection:
             found = await connection.fetchrow(QUESTDB_LAST, account, _datetime(until_ns))
         return None if found is None else _sample(account, *found)
 
@@ -119,6 +123,9 @@ class SqliteEquity:
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / FILE
+
+    async def close(self) -> None:
+        """Nothing stays open between calls."""
 
     async def prepare(self) -> None:
         await self._in_thread(lambda connection: connection.execute(SQLITE_TABLE), create=True)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from adapters.questpg import EPOCH, Connection, connected
+from adapters.questpg import EPOCH, Connection, KeptConnections
 from domain.market.bar_history import LastTrade, MarketBar, Timeframe, VenueBar, over_venues
 from domain.values import Side
 
@@ -34,12 +34,15 @@ class QuestDbMarket:
     """Port: apps.oms.market_reads.RecordedMarket."""
 
     def __init__(self, pg_url: str) -> None:
-        self._pg_url = pg_url
+        self._reads = KeptConnections(pg_url, QUERY_TIMEOUT_S)
+
+    async def close(self) -> None:
+        self._reads.close()
 
     @contextlib.asynccontextmanager
     async def opened(self) -> "AsyncIterator[QuestDbMarketReader | None]":
-        """Open one connection for the reads of a request; None if no market was ever recorded here. Unavailable."""
-        async with connected(self._pg_url, timeout_s=QUERY_TIMEOUT_S) as connection:
+        """Lend a connection for the reads of a request; None if no market was ever recorded here. Unavailable."""
+        async with self._reads.connection() as connection:
             yield QuestDbMarketReader(connection) if await connection.fetchval(STANDING) == len(TABLES) else None
 
 

@@ -64,14 +64,22 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
 def equity(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbEquity | SqliteEquity:
     """Open the samples of equity in the store of the fills: QuestDB, or a SQLite file in the data directory."""
     settings = chassis.settings
+    store: QuestDbEquity | SqliteEquity
     if settings.fills == "sqlite":
-        return SqliteEquity(settings.service.data_dir or Path())
-    return QuestDbEquity(str(settings.questdb.pg_url))
+        store = SqliteEquity(settings.service.data_dir or Path())
+    else:
+        store = QuestDbEquity(str(settings.questdb.pg_url))
+    chassis.exits.push_async_callback(store.close)
+    return store
 
 
 def recorded_market(chassis: Chassis[OmsSettings]) -> QuestDbMarket | None:
     """Open the tables of sink-ticks, if they can be in the store of the fills."""
-    return None if chassis.settings.fills == "sqlite" else QuestDbMarket(str(chassis.settings.questdb.pg_url))
+    if chassis.settings.fills == "sqlite":
+        return None
+    market = QuestDbMarket(str(chassis.settings.questdb.pg_url))
+    chassis.exits.push_async_callback(market.close)
+    return market
 
 
 def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:

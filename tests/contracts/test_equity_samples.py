@@ -1,6 +1,7 @@
 """What every store of equity samples promises: exact, one for each account and moment, thinned by intervals."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -25,7 +26,7 @@ def sample(minute: int, equity: Decimal | int = 100, account: str = "alice", sho
 
 
 @pytest.fixture(params=["memory", "sqlite", "questdb"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> EquitySamples:
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EquitySamples]:
     """An empty, prepared store."""
     found: EquitySamples
     if request.param == "memory":
@@ -38,7 +39,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> EquitySamples
             await connection.execute("DROP TABLE IF EXISTS account_equity")
         found = QuestDbEquity(server.pg_url)
     await found.prepare()
-    return found
+    yield found
+    if isinstance(found, QuestDbEquity):
+        await found.close()
 
 
 async def until_read(store: EquitySamples, expected: list[EquitySample], step: str = "1m", **bounds: int) -> None:

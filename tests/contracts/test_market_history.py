@@ -56,6 +56,7 @@ async def recorded(server: LiveServer, trades: list[MarketTrade]) -> AsyncIterat
                 await asyncio.sleep(0.05)
         yield found
     finally:
+        await found.close()
         await place.close()
 
 
@@ -69,8 +70,10 @@ async def bars(market: Any, frame: Timeframe, **more: Any) -> Any:
 async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questmarket, "ROWS_AT_ONCE", 50)
     expected = MemoryMarket()
-    async with QuestDbMarket(fresh_questdb.pg_url).opened() as reader:
+    empty = QuestDbMarket(fresh_questdb.pg_url)
+    async with empty.opened() as reader:
         assert reader is None, "nothing was ever recorded"
+    await empty.close()
     expected.trades = market()
     async with recorded(fresh_questdb, expected.trades) as found:
         for word in FRAMES:
