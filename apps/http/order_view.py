@@ -9,7 +9,7 @@ import msgspec
 from apps.http.decision_view import record_view
 from domain.narrative import OwnerOf, no_owner, told
 from domain.order.events import OrderEvent
-from domain.order.fix import contingency_type, exec_type, list_order_status, list_status_type, ord_status
+from domain.order.fix import contingency_type, exec_type, list_order_status, list_status_type, max_floor, ord_status
 from domain.order.generations import Generation
 from domain.order.order import Order, evolve
 from domain.values import rfc3339
