@@ -1,4 +1,4 @@
-"""A loop in a thread of its own: what stands beside a test goes on while the test blocks, starts processes, or is busy."""
+"""A loop in a thread of its own: what stands beside a test continues while the test blocks, starts processes, or is busy."""
 
 import asyncio
 import threading

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _exact_arithmetic() -> None:
-    """The decimal context belongs to the thread and the context: set it anew for each test."""
+    """The decimal context belongs to the thread and the context: set it again for each test."""
     use_exact_arithmetic()
 
 

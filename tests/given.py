@@ -26,16 +26,18 @@ def terms(quantity: str = "10", price: str | None = "50", *, side: str = "buy", 
     )
 
 
-def approved(order_id: str = ORDER_ID) -> c.RiskReply:
-    return c.RiskReply(order_id=order_id, limits_version=3, checks="order_size_limit 500 100000")
+def approved(order_id: str = ORDER_ID) -> c.RiskDecision:
+    return c.RiskDecision(order_id=order_id, limits_version=3, checks="order_size_limit 500 100000")
 
 
-def denied(code: str, order_id: str = ORDER_ID) -> c.RiskReply:
+def denied(code: str, order_id: str = ORDER_ID) -> c.RiskDecision:
     checks = f"{code} 150000 100000"
-    return c.RiskReply(order_id=order_id, limits_version=3, denial=Denial(code, found="150000", limit="100000", unit="USD"), checks=checks)
+    return c.RiskDecision(
+        order_id=order_id, limits_version=3, denial=Denial(code, found="150000", limit="100000", unit="USD"), checks=checks
+    )
 
 
-def submit(asked: c.Terms, decision: c.RiskReply | None = None) -> c.SubmitOrder:
+def submit(asked: c.Terms, decision: c.RiskDecision | None = None) -> c.SubmitOrder:
     return c.SubmitOrder(order_id=asked.order_id, terms=asked, decision=decision or approved(asked.order_id))
 
 

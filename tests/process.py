@@ -23,7 +23,7 @@ from tests.aside import Aside
 from tests.live import LiveProcess, LiveServer
 from tests.ports import free_ports
 
-NOBODY = "redis://127.0.0.1:1"
+NO_SERVER = "redis://127.0.0.1:1"
 """Where no server is: what a service only reads from may be away."""
 
 Changes = Mapping[str, Mapping[str, object]]
@@ -33,7 +33,7 @@ class LiveService(LiveProcess):
     """oms, risk, exeq, live-gateway or projector, with a data directory and ports that it keeps over its lives."""
 
     def __init__(
-        self, name: str, nats: LiveServer, home: Path, *, nats_url: str = "", valkey_url: str = NOBODY, changes: Changes | None = None
+        self, name: str, nats: LiveServer, home: Path, *, nats_url: str = "", valkey_url: str = NO_SERVER, changes: Changes | None = None
     ):
         """`nats_url` may be a proxy's; `changes` are laid over the service's own configuration file: section, key, value."""
         home.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,7 @@ def as_writer_of(stream: str, data_dir: Path, urls: Mapping[str, str]) -> str:
 class LiveStack:
     """A stack that a test may treat badly, without desk unless it is asked for.
 
-    `http` speaks to oms; `urls` has everybody's address. `up` is the module that runs it.
+    `http` speaks to oms; `urls` has the address of every service. `up` is the module that runs it.
     """
 
     def __init__(self, data_dir: Path, *arguments: str, up: str = "apps.stack", desk: bool = False) -> None:

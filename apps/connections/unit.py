@@ -15,13 +15,13 @@ from apps.http.app import Handler
 from apps.journal.commit_feed import CommitFeed
 from apps.runtime.loop_share import LoopShare
 from apps.stack.topology import UNIT
-from domain.order.commands import CommandAnswer, RiskReply, ServiceCommand, Terms
+from domain.order.commands import CommandAnswer, RiskDecision, ServiceCommand, Terms
 
 FIRST: Final = "oms"
 
-Decide = Callable[[Terms], RiskReply]
+Decide = Callable[[Terms], RiskDecision]
 """Risk's decision, with a reservation if the terms have an order id. Fails closed, never raises."""
-DecideList = Callable[[Sequence[Terms]], Sequence[RiskReply]]
+DecideList = Callable[[Sequence[Terms]], Sequence[RiskDecision]]
 """Risk's decisions on the orders of one list, with reservations for all or none. Fails closed, never raises."""
 Answered = Callable[[Sequence[CommandAnswer]], None]
 Perform = Callable[[Sequence[ServiceCommand], Answered], None]

@@ -14,7 +14,7 @@ from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import RETRY_AFTER_S, SubmitHandler, unavailable, untradable
 from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
-from domain.order.commands import CancelList, RecordList, RiskReply, SubmitOrder, Terms
+from domain.order.commands import CancelList, RecordList, RiskDecision, SubmitOrder, Terms
 from domain.order.group import LIST_REJECTED, ListTerms, OrderGroup
 from domain.order.index import lead_of
 from domain.order.order import Order
@@ -124,7 +124,7 @@ class ListHandler:
         assert landed.order is not None, "a list has a lead"
         return ListResult(landed.order, tuple(members[terms.order_id] for terms in legs), landed.seq)
 
-    async def _recorded(self, asked: ListTerms, legs: Sequence[Terms], decisions: Sequence[RiskReply], by: str) -> Recorded:
+    async def _recorded(self, asked: ListTerms, legs: Sequence[Terms], decisions: Sequence[RiskDecision], by: str) -> Recorded:
         """Record the list; return the outcome with the orders, which are read while they are certainly in memory."""
         waiting: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
 
@@ -145,12 +145,12 @@ class ListHandler:
         self._host.submit_list(commands, RecordList(order_id=ids[0], by=by, list=asked, members=ids, rejected=rejected), then)
         return await waiting
 
-    def _forbidden(self, legs: Sequence[Terms]) -> list[RiskReply]:
+    def _forbidden(self, legs: Sequence[Terms]) -> list[RiskDecision]:
         """Return oms's own decisions if a control forbids one of the orders; else none."""
         found = [self._intake.forbidden(terms) for terms in legs]
         return [own or _approved(terms) for own, terms in zip(found, legs, strict=True)] if any(found) else []
 
-    def _checked_locally(self, asked: ListTerms, legs: Sequence[Terms]) -> list[RiskReply]:
+    def _checked_locally(self, asked: ListTerms, legs: Sequence[Terms]) -> list[RiskDecision]:
         if forbidden := self._forbidden(legs):
             return forbidden
         denial = self._intake.too_many(legs[0])
@@ -158,7 +158,7 @@ class ListHandler:
         opened |= {list_id for list_id, account in self._owners.items() if account == asked.account}
         if denial is None and len(opened) > self._open_lists_max:
             found = Denial("max_open_lists", str(len(opened)), str(self._open_lists_max), "lists")
-            denial = RiskReply(order_id=legs[0].order_id, limits_version=0, denial=found, source="oms")
+            denial = RiskDecision(order_id=legs[0].order_id, limits_version=0, denial=found, source="oms")
         return [denial, *map(_approved, legs[1:])] if denial is not None else []
 
     async def _repeated(self, members: Members, asked: ListTerms, legs: Sequence[Terms]) -> ListResult:
@@ -179,11 +179,11 @@ class ListHandler:
         return ListResult(lead, tuple(first), lead.seqs[0], replayed=True)
 
 
-def _approved(terms: Terms) -> RiskReply:
-    return RiskReply(order_id=terms.order_id, limits_version=0, source="oms")
+def _approved(terms: Terms) -> RiskDecision:
+    return RiskDecision(order_id=terms.order_id, limits_version=0, source="oms")
 
 
-def _together(decisions: Sequence[RiskReply]) -> Sequence[RiskReply]:
+def _together(decisions: Sequence[RiskDecision]) -> Sequence[RiskDecision]:
     """Return the decisions with every order rejected if one is."""
     if all(decision.approved for decision in decisions):
         return decisions

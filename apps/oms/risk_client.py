@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from domain.instruments import Denial
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ GRACE_TURNS: Final = 6
 LIST_BUDGETS: Final = 10
 """A list gets this many times the budget of an order: it has up to 50 of them, and the reply of one order may wait behind it."""
 
-_DECISIONS: Final = decoder(tuple[RiskReply, ...])
+_DECISIONS: Final = decoder(tuple[RiskDecision, ...])
 
 
 class RiskClientBounds(msgspec.Struct, frozen=True):
@@ -51,10 +51,10 @@ class RiskCheck(Protocol):
     async def is_open(self, probe: Terms, timeout_s: float) -> bool:
         """Return whether risk decides. `probe` has no order id, so it reserves nothing."""
 
-    async def check(self, terms: Terms) -> RiskReply:
+    async def check(self, terms: Terms) -> RiskDecision:
         """Return risk's decision, or a denial `risk_timeout` or `risk_error` (fail closed). Unavailable when the request cannot be sent."""
 
-    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskDecision]:
         """Return one decision for each order of a list, decided together. It fails closed like `check`."""
 
 
@@ -72,7 +72,7 @@ class RiskClient:
         self._bounds = bounds
         self._inbox = client.new_inbox()
         self._gathered: list[Terms] = []
-        self._waiting: dict[str, asyncio.Future[RiskReply]] = {}
+        self._waiting: dict[str, asyncio.Future[RiskDecision]] = {}
         self._batches: dict[str, list[str]] = {}
         self._number = 0
         self._batching = False
@@ -93,10 +93,10 @@ class RiskClient:
             return False
         return answer.reason != "risk_error"
 
-    async def check(self, terms: Terms) -> RiskReply:
+    async def check(self, terms: Terms) -> RiskDecision:
         """Return the decision on one order. The callers ensure that an order has only one check in flight."""
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[RiskReply] = loop.create_future()
+        waiting: asyncio.Future[RiskDecision] = loop.create_future()
         self._waiting[terms.order_id] = waiting
         self._gathered.append(terms)
         if len(self._gathered) >= self._bounds.batch_max or self._bounds.wait_s <= 0:
@@ -105,23 +105,23 @@ class RiskClient:
             self._timer = loop.call_later(self._bounds.wait_s if self._batching else 0, self._flush)
         return await waiting
 
-    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskDecision]:
         """Ask about the orders of a list in one request of its own. Lists are rare, so they are not batched."""
         budget_s = self._bounds.budget_s * LIST_BUDGETS
         try:
             reply = await bus.request(self._client, subjects.CHECK, encode({"list": list(legs)}), budget_s)
-            found: Sequence[RiskReply] = _DECISIONS.decode(reply)
+            found: Sequence[RiskDecision] = _DECISIONS.decode(reply)
         except Unavailable as trouble:
             self.timeouts += 1
             log.warning("risk did not answer", code="risk_timeout", orders=len(legs), first=legs[0].order_id, why=str(trouble))
-            return [RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_timeout")) for terms in legs]
+            return [RiskDecision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_timeout")) for terms in legs]
         except ValueError as error:
             found = ()
             log.warning("risk did not answer", code="risk_error", orders=len(legs), first=legs[0].order_id, why=str(error))
         if [decision.order_id for decision in found] == [terms.order_id for terms in legs]:
             return found
         self.errors += 1
-        return [RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error")) for terms in legs]
+        return [RiskDecision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error")) for terms in legs]
 
     def _flush(self) -> None:
         if self._timer is not None:
@@ -190,7 +190,7 @@ class RiskClient:
                 self._answer(decision)
         self._deny(token, ids, "risk_error", "no decision in the reply")
 
-    def _answer(self, decision: RiskReply) -> None:
+    def _answer(self, decision: RiskDecision) -> None:
         waiting = self._waiting.pop(decision.order_id, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(decision)
@@ -209,4 +209,4 @@ class RiskClient:
             self.errors += len(refused)
         log.warning("risk did not answer", code=code, orders=len(refused), first=refused[0], why=why)
         for order_id in refused:
-            self._answer(RiskReply(order_id=order_id, limits_version=0, denial=Denial(code)))
+            self._answer(RiskDecision(order_id=order_id, limits_version=0, denial=Denial(code)))

@@ -8,7 +8,7 @@ import structlog
 from apps.connections.unit import Unit
 from apps.runtime.log_limit import LogLimit
 from domain.instruments import Denial
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ class RiskInProcess:
         denial = self._decided(probe).denial
         return denial is None or denial.code != "risk_error"
 
-    async def check(self, terms: Terms) -> RiskReply:
+    async def check(self, terms: Terms) -> RiskDecision:
         decision = self._decided(terms)
         if decision.denial is not None and decision.denial.code == "risk_error":
             self.errors += 1
@@ -40,15 +40,15 @@ class RiskInProcess:
                 log.warning("risk did not answer", code="risk_error", first=terms.order_id, why=decision.denial.found, not_logged=held_back)
         return decision
 
-    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskDecision]:
         decide = self._unit.decide_list
         if decide is not None:
             return decide(legs)
         self.errors += 1
-        return [RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE)) for terms in legs]
+        return [RiskDecision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE)) for terms in legs]
 
-    def _decided(self, terms: Terms) -> RiskReply:
+    def _decided(self, terms: Terms) -> RiskDecision:
         decide = self._unit.decide
         if decide is None:
-            return RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE))
+            return RiskDecision(order_id=terms.order_id, limits_version=0, denial=Denial("risk_error", found=NOT_THERE))
         return decide(terms)

@@ -8,11 +8,12 @@ from typing import Final
 import msgspec
 
 from apps.http.app import Refusal
+from apps.http.problem import untradable as untradable
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
-from domain.order.commands import RiskReply, SubmitOrder, Terms
+from domain.order.commands import RiskDecision, SubmitOrder, Terms
 from domain.order.order import Order
 from domain.order.terms import same_terms
 from domain.ports import Unavailable
@@ -129,12 +130,12 @@ class SubmitHandler:
             return await self._repeated(landed.order, terms)
         return SubmitResult(landed.order, landed.seq)
 
-    def forbidden(self, terms: Terms) -> RiskReply | None:
+    def forbidden(self, terms: Terms) -> RiskDecision | None:
         """Return the denial by a control that is in force; None without one."""
         reason = self._forbids(terms)
-        return RiskReply(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
+        return RiskDecision(order_id=terms.order_id, limits_version=0, denial=Denial(reason), source="oms") if reason else None
 
-    def _checked_locally(self, terms: Terms) -> RiskReply | None:
+    def _checked_locally(self, terms: Terms) -> RiskDecision | None:
         """Return oms's own denial: by a control, or by the account's open orders, including those in flight. None otherwise."""
         if forbidden := self.forbidden(terms):
             return forbidden
@@ -144,13 +145,13 @@ class SubmitHandler:
         """Count orders of a list among those in flight; a negative number takes them back."""
         self._accounts[account] += orders
 
-    def too_many(self, terms: Terms) -> RiskReply | None:
+    def too_many(self, terms: Terms) -> RiskDecision | None:
         """Return the denial of an order for which its account has too many open ones, those in flight included."""
         found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
         if found <= self._open_orders_max:
             return None
         denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")
-        return RiskReply(order_id=terms.order_id, limits_version=0, denial=denial, source="oms")
+        return RiskDecision(order_id=terms.order_id, limits_version=0, denial=denial, source="oms")
 
     async def _repeated(self, order: Order, terms: Terms) -> SubmitResult:
         """Return the first result again, once it is durable."""
@@ -166,14 +167,6 @@ class SubmitHandler:
 def reused(client_order_id: str, order: Order) -> Refusal:
     """Build the 422 refusal of an id that was used before, for `order`."""
     return Refusal(422, "client_order_id_reused", f"client_order_id {client_order_id} was used for another order", order_id=order.order_id)
-
-
-def untradable(denial: Denial) -> Refusal:
-    """Build the 422 refusal, with the number found and the limit it exceeded."""
-    found = f": found {denial.found}" if denial.found is not None else ""
-    limit = f", limit {denial.limit}" if denial.limit is not None else ""
-    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
-    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)
 
 
 def unavailable(reason: str, *, unknown: bool) -> Refusal:

@@ -20,8 +20,7 @@ from apps.risk.check_service import CheckService
 from apps.risk.metrics import RiskMetrics
 from apps.runtime.logs import get_logger
 from apps.runtime.loop_share import LoopShare
-from domain.order.commands import RiskReply, Terms
-from domain.risk.decision_record import RiskDecision
+from domain.order.commands import RiskDecision, Terms
 from domain.values import OrderType, Side, TimeInForce
 
 log = get_logger()
@@ -47,6 +46,7 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    display_quantity: Decimal | None = None
 
     def terms(self) -> Terms:
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}
@@ -67,7 +67,7 @@ class ListRequest(msgspec.Struct, forbid_unknown_fields=True):
 _LIST: Final = decoder(ListRequest)
 
 
-class CheckReply(RiskReply, frozen=True, kw_only=True, gc=False):
+class CheckReply(RiskDecision, frozen=True, kw_only=True, gc=False):
     """A decision with the fields `approved` and `reason` of the HTTP API."""
 
     approved: bool
@@ -108,18 +108,13 @@ class CheckHandler:
         for subject in (subjects.CHECK, subjects.DRY_CHECK):
             await self._client.subscribe(subject, cb=self.on_request, pending_msgs_limit=REQUESTS_PENDING_MAX)
 
-    def decide(self, terms: Terms) -> RiskReply:
+    def decide(self, terms: Terms) -> RiskDecision:
         """Decide for oms in this process, with a reservation."""
-        decision = self._check_service.decide(terms) if self._holds() else self._not_its_turn(terms)
-        return RiskReply(decision.order_id, decision.limits_version, decision.denial, decision.line(), decision.reference)
+        return self._check_service.decide(terms) if self._holds() else self._not_its_turn(terms)
 
-    def decide_list(self, legs: Sequence[Terms]) -> list[RiskReply]:
+    def decide_list(self, legs: Sequence[Terms]) -> list[RiskDecision]:
         """Decide a list for oms in this process, with reservations for all or none."""
-        if not self._holds():
-            decisions = [self._not_its_turn(terms) for terms in legs]
-        else:
-            decisions = self._check_service.decide_list(legs)
-        return [RiskReply(d.order_id, d.limits_version, d.denial, d.line(), d.reference) for d in decisions]
+        return self._check_service.decide_list(legs) if self._holds() else [self._not_its_turn(terms) for terms in legs]
 
     def _not_its_turn(self, terms: Terms) -> RiskDecision:
         self._measures.counts["not_its_turn"] += 1
@@ -205,7 +200,7 @@ def answered(decision: RiskDecision) -> CheckReply:
         order_id=decision.order_id,
         limits_version=decision.limits_version,
         denial=denial,
-        checks=decision.line(),
+        checks=decision.checks,
         reference=decision.reference,
         approved=denial is None,
         reason=denial.code if denial else None,

@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from apps.runtime.histogram import Durations
 from apps.runtime.log_limit import LogLimit
 from apps.runtime.logs import get_logger
-from domain.risk.decision_record import RiskDecision
+from domain.order.commands import RiskDecision
 
 log = get_logger()
 

@@ -10,9 +10,9 @@ from adapters.codec import encode
 from apps.http.decision_view import record_view
 from apps.risk.limits_body import FIELD_OF
 from domain.four_eyes import SECOND_STEP_MAX_NS, in_time
+from domain.order.commands import RiskDecision
 from domain.risk.checks import NO_PRICE_HISTORY, ExplainedCheck
 from domain.risk.controls import ControlEvent, Controls, LimitsChanged, LimitSet, LimitsProposed
-from domain.risk.decision_record import RiskDecision
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account, Holding
 from domain.risk.var import Var
@@ -36,7 +36,7 @@ def decision_view(decision: RiskDecision, explain: bool) -> View:
     if explain:
         view["reference"] = decision.reference
         view["limits_version"] = decision.limits_version
-        view |= record_view(decision.line())
+        view |= record_view(decision.checks)
     return view
 
 

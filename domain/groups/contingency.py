@@ -234,7 +234,7 @@ class _Look:
             return
         client_order_id = derived_id("again", last.group_id, str(len(group.members)))
         terms = again(last, client_order_id, want)
-        decision = c.RiskReply(order_id=terms.order_id, limits_version=0, reference=last.reference, source=g.SOURCE)
+        decision = c.RiskDecision(order_id=terms.order_id, limits_version=0, reference=last.reference, source=g.SOURCE)
         yield c.SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision, at_once=True)
         yield c.ExtendList(order_id=self._lead.order_id, member=terms.order_id, instead_of=last.order_id)
 

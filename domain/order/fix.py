@@ -4,6 +4,7 @@ A list is a NewOrderList (35=E) whose ListID (66) is its `list_id`. ContingencyT
 sent.
 """
 
+from decimal import Decimal
 from typing import Final
 
 from domain.order import events as e
@@ -92,3 +93,8 @@ def list_order_status(group: OrderGroup) -> str:
     if group.ended:
         return "6"
     return "4" if group.cancelling else "3"
+
+
+def max_floor(event: e.OrderEvent) -> Decimal | None:
+    """Return MaxFloor (111) of a new order: what an iceberg shows at a time. None for one that is shown whole, and for other events."""
+    return event.display_quantity if isinstance(event, e.OrderSubmitted) else None

@@ -121,13 +121,13 @@ def applied_in_queue(order: Order, now: int) -> Events:
     )
 
 
-def _reference(order: Order, wanted: Asked, decision: c.RiskReply | None) -> Decimal | None:
+def _reference(order: Order, wanted: Asked, decision: c.RiskDecision | None) -> Decimal | None:
     if decision is not None and decision.reference is not None:
         return decision.reference
     return wanted.price if order.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else order.reference
 
 
-def _refused_by_risk(order: Order, decision: c.RiskReply, by: str, now: int) -> e.ReplaceRefused:
+def _refused_by_risk(order: Order, decision: c.RiskDecision, by: str, now: int) -> e.ReplaceRefused:
     denial = decision.denial
     assert denial is not None
     return e.ReplaceRefused(

@@ -10,10 +10,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-import msgspec
-
-from domain.instruments import Denial
-
 
 class CheckResult(NamedTuple):
     name: str
@@ -39,27 +35,13 @@ class DecisionRecord(NamedTuple):
     closes_to: str | None = None
 
 
-class RiskDecision(msgspec.Struct, frozen=True, gc=False):
-    """Risk's decision inside risk: the content of `RiskReply`, with its basis still as numbers."""
-
-    order_id: str
-    limits_version: int
-    denial: Denial | None = None
-    reference: Decimal | None = None
-    checks: Sequence[tuple[str, Decimal, Decimal]] = ()
-    prices: Sequence[tuple[str, Decimal, int]] = ()
-    closes_to: str = ""
-
-    @property
-    def approved(self) -> bool:
-        return self.denial is None
-
-    def line(self) -> str:
-        checks = ",".join([f"{name} {found!s} {limit!s}" for name, found, limit in self.checks])
-        if not self.prices and not self.closes_to:
-            return checks
-        prices = ",".join([f"{name} {price!s} {age_ms}" for name, price, age_ms in self.prices])
-        return f"{checks};{prices};{self.closes_to}"
+def record_line(checks: Sequence[tuple[str, Decimal, Decimal]], prices: Sequence[tuple[str, Decimal, int]], closes_to: str) -> str:
+    """Return the line: (name, found, limit) of each check, (name, price, age in ms) of each price, and the last day of the history."""
+    measured = ",".join([f"{name} {found!s} {limit!s}" for name, found, limit in checks])
+    if not prices and not closes_to:
+        return measured
+    used = ",".join([f"{name} {price!s} {age_ms}" for name, price, age_ms in prices])
+    return f"{measured};{used};{closes_to}"
 
 
 def read(line: str) -> DecisionRecord:

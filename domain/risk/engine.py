@@ -10,11 +10,11 @@ import msgspec
 from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.price_history import History
-from domain.order.commands import Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.order.group import UNCOUNTED_ROLES, Role
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, ExplainedCheck, explained, judge, switched_on
 from domain.risk.controls import Controls
-from domain.risk.decision_record import RiskDecision
+from domain.risk.decision_record import record_line
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
 from domain.risk.limits import VAR_LIMIT, Limits
 from domain.risk.marks import Marks
@@ -165,19 +165,18 @@ class Risk:
         denial, results = judge(case, self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
-        return RiskDecision(
-            terms.order_id, limits.version, denial, price, tuple(results), prices, self.exposure.var.closes_to.get(terms.symbol, "")
-        )
+        record = record_line(results, prices, self.exposure.var.closes_to.get(terms.symbol, ""))
+        return RiskDecision(terms.order_id, limits.version, denial, record, price)
 
-    def explain(self, terms: Terms, now_ns: int) -> tuple[RiskDecision, tuple[ExplainedCheck, ...]]:
+    def explain(self, terms: Terms, now_ns: int, entry: Terms | None = None) -> tuple[RiskDecision, tuple[ExplainedCheck, ...]]:
         """Return what `dry` decides, and what every enabled check says, also behind the first refusal.
 
         The order is looked at twice, so that a decision that is not explained costs nothing more.
         """
         limits = self.limits_of(terms.account, terms.symbol)
         price, prices = self._priced(terms, now_ns)
-        case = self._case(terms, price, limits, now_ns, prices)
-        return self.dry(terms, now_ns), explained(case, self._checks)
+        case = self._case(terms, price, limits, now_ns, prices, entry)
+        return self.dry(terms, now_ns, entry), explained(case, self._checks)
 
     def enable(self, account: str) -> int:
         """Let orders that were stopped as repeats pass again; return how many different ones there were."""

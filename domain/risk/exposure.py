@@ -10,8 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from domain.order.commands import Terms
-from domain.risk.decision_record import RiskDecision
+from domain.order.commands import RiskDecision, Terms
 from domain.risk.marks import Marks
 from domain.risk.var import MICRO, UNMEASURED, Losses, Scenarios, Var, micros
 from domain.values import ZERO, Side, divide

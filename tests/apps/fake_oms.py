@@ -42,7 +42,7 @@ class Said:
 
 @dataclass
 class FakeOms:
-    """Port of the API. The last answer set for a route is given for ever."""
+    """Port of the API. The last answer set for a route is given forever."""
 
     url: str = ""
     asked: list[Asked] = field(default_factory=list)

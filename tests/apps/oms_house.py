@@ -31,7 +31,7 @@ from domain.access.keys import KeyRing
 from domain.instruments import negative_prices
 from domain.market.listings import Listings
 from domain.market.quotes import Market
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.risk.controls import Controls
 from tests.apps.callers import ERIN, as_caller
 from tests.apps.submits import CURRENCY, INSTRUMENTS, READER
@@ -49,12 +49,12 @@ class HeldRisk:
         self.let = asyncio.Event()
         self.let.set()
 
-    async def check(self, terms: Terms) -> RiskReply:
+    async def check(self, terms: Terms) -> RiskDecision:
         self.asked.append(terms.order_id)
         await self.let.wait()
         return approved(terms.order_id)
 
-    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskReply]:
+    async def check_list(self, legs: Sequence[Terms]) -> Sequence[RiskDecision]:
         return [msgspec.structs.replace(await self.check(terms), reference=terms.price or terms.stop_price) for terms in legs]
 
 
@@ -122,7 +122,7 @@ class OmsHouse:
 async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[tuple[OmsHouse, httpx.AsyncClient]]:
     """A house whose host runs, and a client of it. Give the same log again for a restart.
 
-    Its memory is trusted however long the machine does other things: that it is not for ever is looked at in test_host.py.
+    Its memory is trusted however long the machine does other things: that it is not forever is looked at in test_host.py.
     """
     house = OmsHouse(log or MemoryLog(), **bounds)
     trusted_s = vars(group_commit)["TRUST_S"]

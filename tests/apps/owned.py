@@ -6,7 +6,7 @@ from apps.exeq.ownership import Ownership
 
 
 def owned(epoch: int | None = 1) -> Ownership:
-    """It has taken the shard at this epoch, and nobody else is there."""
+    """It has taken the shard at this epoch, and no other process is there."""
     client: Any = None
     ownership = Ownership(client, "exeq-1", lambda: True, _lost)
     ownership.epoch = epoch

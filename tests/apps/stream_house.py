@@ -76,7 +76,7 @@ class Client:
         assert {message["stream"] for message in found} <= {"trade_updates"}
         return [message["data"] for message in found]
 
-    async def hears_nothing(self) -> None:
+    async def receives_nothing(self) -> None:
         """Everything that was sent before now would be here: an answer to a later message comes behind it."""
         assert await self.listen() == []
 

@@ -11,7 +11,7 @@ from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.order_past import OrderPast
 from apps.oms.alpaca.orders import AlpacaOrder, order_of
 from apps.oms.alpaca.update_fold import FoldedAccount, UpdateFold
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.order.holdings import Holdings
 from domain.order.order import Order
 from domain.ports import Head
@@ -251,7 +251,7 @@ async def test_a_refusal_of_risk_names_the_leg_and_all_orders_are_listed_as_reje
 ) -> None:
     async with trading() as (house, client):
 
-        async def check_list(legs: Sequence[Terms]) -> Sequence[RiskReply]:
+        async def check_list(legs: Sequence[Terms]) -> Sequence[RiskDecision]:
             found = [approved(terms.order_id) for terms in legs]
             number = ("entry", "take_profit", "stop_loss").index(leg)
             found[number] = denied(reason, legs[number].order_id)

@@ -83,7 +83,7 @@ async def test_while_orders_come_in_nothing_is_missing_between_earlier_and_live_
         for client, since in clients:
             wanted = [each for each in heard if each[0] > since]
             assert in_short(await client.updates(len(wanted))) == wanted
-            await client.hears_nothing()
+            await client.receives_nothing()
         for manager in managers:
             await manager.__aexit__(None, None, None)
 

@@ -179,7 +179,7 @@ async def test_the_life_of_an_order_is_sent_as_it_happens_and_nothing_of_another
         assert [update["seq"] for update in updates] == [1, 2, 3, 4, 5]
         assert [update["order"]["status"] for update in updates] == ["accepted", "pending_new", "new", "partially_filled", "filled"]
         assert [update["order"]["client_order_id"] for update in await bob.updates(1)] == ["b"]
-        await client.hears_nothing()
+        await client.receives_nothing()
 
 
 async def test_all_listeners_of_an_account_get_the_same_updates_which_are_made_once(house: StreamHouse) -> None:

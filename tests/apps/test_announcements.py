@@ -1,4 +1,4 @@
-"""Announcements reach who listened before they were told, and what nobody wants is neither encoded nor sent."""
+"""Announcements reach clients that subscribed before they were published; without a subscriber nothing is encoded or sent."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -93,7 +93,7 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "INTEREST_EVERY_S", 0.01)
 
 
-async def test_what_nobody_listens_to_is_never_encoded_and_an_idle_process_asks_nothing() -> None:
+async def test_what_has_no_subscriber_is_never_encoded_and_an_idle_process_asks_nothing() -> None:
     async with running(Scene()) as scene:
         await asyncio.sleep(0.05)
         assert scene.server.asked == 0
@@ -104,7 +104,7 @@ async def test_what_nobody_listens_to_is_never_encoded_and_an_idle_process_asks_
         assert scene.fills.stats() == {"subscribed": False, "published": 0, "skipped": 2}
 
 
-async def test_who_subscribed_before_hears_all_in_order_and_the_rest_at_once() -> None:
+async def test_who_subscribed_before_receives_all_in_order_and_the_rest_at_once() -> None:
     async with running(Scene()) as scene:
         await scene.told(1)
         scene.server.subjects.append("fills.7")
@@ -116,7 +116,7 @@ async def test_who_subscribed_before_hears_all_in_order_and_the_rest_at_once() -
 
 
 async def test_what_comes_while_the_servers_are_asked_waits_for_the_next_answer() -> None:
-    """The answer may have been made before whoever wants it subscribed."""
+    """The answer may have been made before its reader subscribed."""
     async with running(Scene()) as scene:
         scene.server.answers.clear()
         scene.fills.announce(1)
@@ -211,7 +211,7 @@ def test_a_subscription_counts_when_one_subject_fits_both(pattern: str, subscrip
 
 @pytest.fixture(name="open_server", scope="module")
 def _open_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """Without accounts, and nobody else's: who listens there is known."""
+    """Without accounts, and of this test alone: its subscribers are known."""
     found = live(servers.nats, tmp_path_factory.mktemp("nats"))
     yield found
     found.stop()
@@ -228,7 +228,7 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LiveSer
 
 
 async def heard_by(url: str, told: Client, monitor_url: str, *subscribed: str, prefix: str = "_INBOX") -> list[str]:
-    """What a listener gets of what was announced behind its subscriptions, while nobody listened before."""
+    """What a listener gets of what was announced behind its subscriptions, without an earlier subscriber."""
     interest, subjects = Interest(told, (monitor_url,)), list[str]()
     published: list[tuple[str, bytes]] = []
     families = [
@@ -236,7 +236,7 @@ async def heard_by(url: str, told: Client, monitor_url: str, *subscribed: str, p
         for pattern in ("fills.*", "oms.orders.*.*")
     ]
     task = asyncio.create_task(interest.run())
-    families[0].announce("fills.nobody")
+    families[0].announce("fills.absent")
     async with asyncio.timeout(WAIT_S):
         while not families[0].skipped:
             await asyncio.sleep(0.01)
@@ -303,7 +303,7 @@ async def test_a_listener_is_found_on_a_server_without_accounts(
 async def test_a_listener_is_found_behind_the_accounts_of_a_stack(
     guarded: tuple[LiveServer, Path], user: str, subscribed: tuple[str, ...], heard: list[str]
 ) -> None:
-    """A guest lives in another account, and hears over an export."""
+    """A guest lives in another account, and receives over an export."""
     server, directory = guarded
 
     def url_of(name: str) -> str:

@@ -122,7 +122,7 @@ def test_what_counts_as_credentials(headers: dict[str, str], answer: object) -> 
     assert House().asks(**headers) == answer
 
 
-def test_the_open_mode_lets_in_who_shows_nothing_and_nobody_who_shows_a_wrong_key() -> None:
+def test_the_open_mode_lets_in_callers_without_a_key_and_none_with_a_wrong_key() -> None:
     house = House("open")
     assert house.asks("POST /orders") == LOCAL_CALLER
     assert house.with_key(secret="wrong") == NOT_LET_IN

@@ -59,7 +59,7 @@ def test_what_a_full_disk_refuses_is_counted_by_lines_and_said_when_there_is_roo
     assert (writer.dropped, writer.trouble) == (3, "")
 
 
-def test_a_disk_that_hangs_holds_nobody_up_and_no_more_than_the_bound_waits_for_it() -> None:
+def test_a_disk_that_hangs_delays_no_caller_and_at_most_the_bound_waits_for_it() -> None:
     disk = Disk()
     disk.turns.clear()
     writer = BackgroundWriter(disk, "test", notice, pending_bytes_max=100)

@@ -55,7 +55,7 @@ async def test_its_words_and_its_code_come_back() -> None:
     assert "ValueError: words" in ended.words
 
 
-async def test_the_loop_goes_on_meanwhile() -> None:
+async def test_the_loop_continues_meanwhile() -> None:
     asking = asyncio.create_task(HelperProcess("timeit", deadline_s=SOON_S).ask(*timed("import time; time.sleep(0.3)")))
     turns = 0
     while not asking.done():

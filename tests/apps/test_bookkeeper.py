@@ -25,7 +25,7 @@ from apps.journal.order_repository import OrderRepository
 from apps.journal.shard_host import ShardHost
 from apps.oms.reads import OrderReads
 from domain.execution.owner import NO_OWNER, Owner
-from domain.order.commands import CancelOrder, ReportKind, RiskReply, RouteOrder, SubmitOrder, Terms, VenueReport
+from domain.order.commands import CancelOrder, ReportKind, RiskDecision, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter, Orders
@@ -54,7 +54,7 @@ def terms(name: str) -> Terms:
 
 def submit(name: str) -> SubmitOrder:
     order_id = order_id_of("alice", name)
-    return SubmitOrder(order_id=order_id, terms=terms(name), decision=RiskReply(order_id=order_id, limits_version=1))
+    return SubmitOrder(order_id=order_id, terms=terms(name), decision=RiskDecision(order_id=order_id, limits_version=1))
 
 
 def fill(name: str, number: int, quantity: str) -> VenueReport:

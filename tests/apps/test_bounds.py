@@ -113,7 +113,7 @@ REFUSED = [
     ("1000 headers", b"GET / HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 1000 + b"\r\n", 431, "head_too_large"),
     ("an address of 9 kB", b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 431, "head_too_large"),
     ("an endless address", b"GET /" + b"x" * 100_000, 431, "head_too_large"),
-    ("empty lines for ever", b"\r\n" * 40_000, 431, "head_too_large"),
+    ("empty lines forever", b"\r\n" * 40_000, 431, "head_too_large"),
     ("not HTTP", b"\x16\x03\x01\x02\x00 hello", 400, "malformed"),
     ("two lengths", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", 400, "malformed"),
     ("a length that is no number", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400, "malformed"),

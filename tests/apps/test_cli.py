@@ -60,7 +60,7 @@ def test_wrong_usage_is_2_a_sentence_and_where_to_read_more(words: str) -> None:
     assert what_next.endswith(" --help")
 
 
-def test_nobody_there_is_3_without_a_traceback() -> None:
+def test_no_server_is_exit_code_3_without_a_traceback() -> None:
     ended = process("order list", TRADE_OMS_URL=NOWHERE)
     assert ended.returncode == 3
     assert len(ended.stderr.splitlines()) == 2
@@ -104,7 +104,7 @@ def test_version_is_that_of_the_package() -> None:
 
 
 def at_a_terminal(words: str, columns: int, command: list[str] | None = None, **environment: str) -> str:
-    """What a person sees in a window of so many columns."""
+    """What a person sees in a window of this many columns."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **environment}
     command = command or [sys.executable, "-m", "apps.cli", *words.split()]

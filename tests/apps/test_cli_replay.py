@@ -257,17 +257,17 @@ async def test_a_flat_position_that_expired_is_no_difference() -> None:
     assert (found.differences, found.expired) == ([], 1)
 
 
-async def test_a_running_projector_with_a_wrong_memory_is_put_right_as_well() -> None:
+async def test_a_running_projector_with_a_wrong_memory_is_corrected_as_well() -> None:
     journal, positions = MemoryJournal(), MemoryPositions()
     await journaled(journal)
     wrong = folded()
     wrong[0].quantity += 1
     await positions.store(wrong, after=0, seq=4)
 
-    async def nobody(subject: str, payload: bytes) -> None:
+    async def unpublished(subject: str, payload: bytes) -> None:
         """Position updates are not of this scene."""
 
-    keeper = ProjectionLoop(journal, PositionsProjection(positions, nobody, dict[str, str]().get), wait_s=0)
+    keeper = ProjectionLoop(journal, PositionsProjection(positions, unpublished, dict[str, str]().get), wait_s=0)
     working = asyncio.create_task(keeper.run())
     while keeper.starts == 0:
         await asyncio.sleep(0.01)

@@ -30,7 +30,7 @@ def test_a_switch_is_thrown_with_who_and_why(door: FakeOms) -> None:
     assert door.asked[0].json == {"scope": "account:alice", "reason": "a scene", "who": "desk-1"}
 
 
-def test_when_somebody_did_not_say_that_he_knows_the_exit_code_is_3_and_the_way_round_is_named(door: FakeOms) -> None:
+def test_when_a_service_did_not_acknowledge_the_exit_code_is_3_and_the_other_way_is_named(door: FakeOms) -> None:
     door.says("POST", "/risk/kill", killed("unknown"), status=202)
     found = trade(door, "kill", "all", *BY)
     assert found.exit_code == 3

@@ -1,4 +1,4 @@
-"""Folds beside the writer: they get what it made durable from itself, and miss nothing that somebody else wrote."""
+"""Folds in the writer's process: they get its durable commits from it, and miss no commit of another writer."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -119,9 +119,9 @@ def commit(n: int, payload: bytes = b"x") -> Decoded[e.OrderEvent]:
     return Decoded(Head(n, n, f"chain {n}"), payload, ORDER_COMMITS.commit(0, n, ()))
 
 
-def test_it_keeps_so_many_commits_and_bytes_and_says_when_it_cannot_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_keeps_a_bounded_number_of_commits_and_bytes_and_says_when_it_cannot_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     feed = CommitFeed()
-    assert feed.behind(Head()) is None, "nobody writes"
+    assert feed.behind(Head()) is None, "no writer"
     feed.begin(Head())
     for n in range(1, commit_feed.KEPT_MAX + 3):
         feed.put(commit(n))

@@ -31,9 +31,9 @@ class Scene:
         self.task = asyncio.create_task(self.group.run())
 
     def add(self, *events: str) -> int:
-        return self.group.add(events, self.hears("+".join(events)))
+        return self.group.add(events, self.receives("+".join(events)))
 
-    def hears(self, name: str) -> Done:
+    def receives(self, name: str) -> Done:
         def done(outcome: Outcome) -> None:
             assert name not in self.outcomes, "told once"
             self.outcomes[name] = outcome
@@ -146,7 +146,7 @@ async def test_one_command_beyond_the_bytes_goes_alone() -> None:
         assert s.commits == [("small",), ("x" * 1000,), ("small too",)]
 
 
-async def test_who_joins_hears_of_the_commit_in_flight_or_of_the_open_one() -> None:
+async def test_who_joins_receives_of_the_commit_in_flight_or_of_the_open_one() -> None:
     async with scene() as s:
         s.journal.hold()
         first = s.add("a")
@@ -154,7 +154,7 @@ async def test_who_joins_hears_of_the_commit_in_flight_or_of_the_open_one() -> N
         second = s.add("b")
         third = s.add("c")
         for ticket, name in ((third, "c"), (first, "a"), (second, "b"), (second, "b again")):
-            s.group.join(ticket, s.hears(f"{name} too"))
+            s.group.join(ticket, s.receives(f"{name} too"))
         assert s.outcomes == {}
         s.journal.release()
         await s.told(7)
@@ -198,7 +198,7 @@ async def test_a_lost_ack_leaves_the_flight_unknown_and_the_open_commit_surely_n
         ticket = s.add("flying")
         await s.journal.reached()
         s.add("open")
-        s.group.join(ticket, s.hears("joined"))
+        s.group.join(ticket, s.receives("joined"))
         settled = asyncio.create_task(s.group.settled(ticket))
         await asyncio.sleep(0)
         s.journal.release()
@@ -214,7 +214,7 @@ async def test_a_lost_ack_leaves_the_flight_unknown_and_the_open_commit_surely_n
         assert s.commits == [("flying",)], "stored all the same"
 
 
-async def test_a_fenced_writer_tells_everybody_that_nothing_was_stored() -> None:  # FAILURES 14
+async def test_a_fenced_writer_answers_every_caller_that_nothing_was_stored() -> None:  # FAILURES 14
     async with scene() as s:
         s.contend()
         s.add("ours")
@@ -234,7 +234,7 @@ async def test_what_is_added_after_the_loss_is_told_so_and_never_left_waiting() 
             await within(s.task)
         ticket = s.add("late")
         await s.told(2)
-        s.group.join(ticket, s.hears("joined"))
+        s.group.join(ticket, s.receives("joined"))
         await s.told(3)
         assert all(isinstance(outcome, Unavailable) and not outcome.unknown for outcome in s.outcomes.values())
         with pytest.raises(Unavailable):

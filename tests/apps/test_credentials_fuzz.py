@@ -15,7 +15,7 @@ from tests.apps.test_authority import SECRET, TOKEN, TRADER, House
 SEED: Final = 15
 REQUESTS: Final = 5_000
 ADDRESSES: Final = 400
-"""So many that most requests are judged by their credentials: the failures of one address are throttled."""
+"""A number at which most requests are judged by their credentials: the failures of one address are throttled."""
 PIECES: Final = (
     *(b"", b" ", b".", b":", b",", b"=", b"\t", b"\xff", b"\xc3\xa9", b"%", b"0", b"-1", b"1_0", b"9" * 300, b"x" * 600),
     *(TRADER.encode(), TRADER.lower().encode(), SECRET[:-1].encode(), SECRET.swapcase().encode(), TOKEN[:-1].encode(), b"trs_", b"trk_"),

@@ -74,7 +74,7 @@ async def test_a_commit_is_one_message_an_order_and_another_commit_another_one()
 
 
 class Late(Interest):
-    """Somebody who is found when a test says so."""
+    """An account that exists when a test says so."""
 
     def __init__(self) -> None:
         super().__init__(Client(), ())

@@ -1,4 +1,4 @@
-"""exeq decides: by priority, with tokens, past venues that are not well, and what nobody may take is refused or held."""
+"""exeq decides: by priority, with tokens, past venues that are not well, and what no venue may take is refused or held."""
 
 import asyncio
 from collections.abc import Sequence
@@ -159,7 +159,7 @@ def test_an_order_waits_a_moment_for_a_venue_that_is_only_not_well_and_is_then_r
     assert (desk.decided(), desk.executor._stranded) == (["b A"], {})
 
 
-def test_a_symbol_that_nobody_lists_is_refused_with_the_reason() -> None:
+def test_a_symbol_that_no_venue_lists_is_refused_with_the_reason() -> None:
     desk = Desk(RoutedVenue("A", ONE, ONE, frozenset({"ETHUSDT"})))
     desk.told.submit("a")
     commands = desk.executor._next()

@@ -1,4 +1,4 @@
-"""exeq asks right before the wire; a switch thrown at exeq itself needs nobody else, and outlives the process."""
+"""exeq asks right before the wire; a switch thrown at exeq itself needs no other service, and outlives the process."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -66,7 +66,7 @@ async def test_a_killed_venue_is_no_candidate(tmp_path: Path) -> None:
         assert refused(exeq) == [("A", "no_venue", None)]
 
 
-async def test_while_nobody_knows_what_is_forbidden_a_send_waits(tmp_path: Path) -> None:
+async def test_while_it_is_unknown_what_is_forbidden_a_send_waits(tmp_path: Path) -> None:
     async with Exeq(MemoryJournal(), tmp_path).live() as exeq:
         known = False
         exeq.switch.controls_known = lambda: known

@@ -26,7 +26,7 @@ def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Cut(MemoryJournal):
-    """A reading that breaks after so many commits, again and again, and hands out at most two at a time."""
+    """A reading that breaks after this many commits, each time, and hands out at most two at a time."""
 
     def __init__(self, log: MemoryLog, breaks_after: Sequence[int] = ()) -> None:
         super().__init__(log)

@@ -111,7 +111,7 @@ def test_whatever_ends_it_is_told(play: Callable[[Scene], None], work: Callable[
     play(scene)
 
 
-def test_when_no_process_can_be_made_the_service_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_no_process_can_be_made_the_service_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 

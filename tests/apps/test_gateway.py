@@ -126,7 +126,7 @@ async def test_a_query_is_answered_after_the_requests_before_it(gateway: Gateway
         await trader.send(order(f"A{n}", "1", price="6000"))
     found = await trader.session(kind="order", route_id="A199")
     assert (found["known"], found["order"]["status"]) == (True, "working")
-    assert (await trader.session(kind="order", route_id="nobody"))["known"] is False
+    assert (await trader.session(kind="order", route_id="absent"))["known"] is False
     page = await trader.session(kind="orders", limit=150)
     rest = await trader.session(kind="orders", after=page["next"])
     assert [o["route_id"] for o in page["orders"] + rest["orders"]] == [f"A{n}" for n in range(200)]
@@ -148,7 +148,7 @@ async def test_a_query_is_answered_after_the_requests_before_it(gateway: Gateway
         ("PAPER_A.requests.0", b"[%b]" % ONE.replace(b'"order-A"', b'"A.>"')),
     ],
 )
-async def test_what_cannot_be_read_is_counted_and_hurts_nobody(gateway: Gateway, trader: Trader, subject: str, payload: bytes) -> None:
+async def test_what_cannot_be_read_is_counted_and_harms_no_order(gateway: Gateway, trader: Trader, subject: str, payload: bytes) -> None:
     await trader.client.publish(f"venue.{subject}", payload)  # FAILURES 45
     await trader.send(order("B", "1", price="6000"))
     assert await trader.heard(1) == ["1 B accepted"]
@@ -162,7 +162,7 @@ async def test_a_request_that_cannot_be_read_spoils_none_of_its_list(gateway: Ga
     assert (await gateway.get("/stats"))["requests"] == {"taken": 1, "unreadable": 2, "elsewhere": 0}
 
 
-async def test_fills_are_announced_to_whoever_listens_and_to_nobody_else(gateway: Gateway, trader: Trader) -> None:
+async def test_fills_are_announced_to_subscribers_and_to_no_others(gateway: Gateway, trader: Trader) -> None:
     await trader.send(order("A", "1", price="6000"))
     await trader.heard(1)
     async with asyncio.timeout(WAIT_S):
@@ -227,7 +227,7 @@ async def test_quotes_of_every_venue_are_published_and_stay_fresh(gateway: Gatew
 async def test_http_refuses_what_is_not_there(gateway: Gateway) -> None:
     async with httpx.AsyncClient(base_url=gateway.url, timeout=60) as http:
         answers = [
-            await http.get("/venues/NOBODY/orders"),
+            await http.get("/venues/ABSENT/orders"),
             await http.get("/quotes/BTCUSD"),
             await http.post("/quotes/advance", json={}),
             await http.post("/quotes/advance", json={"rows": 1, "until": "2018-04-04T00:00:00"}),

@@ -40,7 +40,7 @@ async def test_a_venue_misbehaves_only_where_it_may() -> None:
         assert (await client.post("/venues/W/faults", json={"fault": "drop"})).json()["code"] == "venue_not_found"
         assert (await told(client, "explode")).status_code == 400
         assert (await told(client, "bust", exec_id="V-9")).json()["code"] == "unknown_trade"
-        assert (await told(client, "cancel", order_id="nobody")).json()["code"] == "order_not_found"
+        assert (await told(client, "cancel", order_id="absent")).json()["code"] == "order_not_found"
         assert (await told(client, "halt", symbol="Y")).json()["code"] == "unknown_symbol"
 
 
@@ -83,7 +83,7 @@ async def test_what_was_to_go_wrong_can_be_called_off() -> None:
         assert scene.published == ["1 A accepted"]
 
 
-async def test_a_frozen_venue_hears_and_says_nothing_until_it_thaws() -> None:
+async def test_a_frozen_venue_receives_and_says_nothing_until_it_thaws() -> None:
     async with venue() as (scene, client):
         await told(client, "freeze", seconds=0.1)
         await scene.host.put(buy("A", 5))

@@ -1,4 +1,4 @@
-"""What could not be sent is not sent later over another connection, and whoever asks is told whether all of it has left."""
+"""What could not be sent is not sent later over another connection, and a caller can ask whether all of it has left."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -74,7 +74,7 @@ async def test_what_was_put_in_before_has_left_when_it_says_so(fresh_nats: LiveS
     await listener.close()
 
 
-async def test_what_was_subscribed_before_a_flush_hears_what_others_send_after_it(fresh_nats: LiveServer, client: Client) -> None:
+async def test_what_was_subscribed_before_a_flush_receives_what_others_send_after_it(fresh_nats: LiveServer, client: Client) -> None:
     """The client's own flush does not say so: its PING goes past what waits for its sender."""
     asking = await bus.connect(fresh_nats.url, "asking", closed=lambda: None)
     for number in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Health: told and asked, as of now, without asking anybody too often."""
+"""Health: published and requested, as of now, without too many requests."""
 
 import asyncio
 

@@ -95,7 +95,7 @@ def events_of(log: MemoryLog) -> list[str]:
     return [type(event).__name__ for _, payload in log.commits for event in ORDER_COMMITS.decode(payload).events]
 
 
-async def test_nobody_is_answered_or_notified_before_the_ack() -> None:
+async def test_no_caller_is_answered_or_notified_before_the_ack() -> None:
     async with desk() as d:
         d.journal.hold()
         answer = d.begin(submit("a"))
@@ -152,7 +152,7 @@ async def test_reading_waits_until_what_it_shows_is_on_disk() -> None:
         assert d.order("a").seqs == (1, 2)
 
 
-async def test_an_effect_that_raises_harms_nobody_else() -> None:
+async def test_an_effect_that_raises_harms_no_other_effect() -> None:
     async with desk() as d:
 
         def burst(outcome: Landed | Unavailable) -> None:
@@ -301,7 +301,7 @@ async def test_a_host_that_was_not_confirmed_of_late_decides_nothing_from_its_me
         assert events_of(d.log).count("OrderSubmitted") == 1
 
 
-async def test_a_restart_goes_on_where_the_store_and_the_journal_stand() -> None:  # FAILURES 5
+async def test_a_restart_continues_where_the_store_and_the_journal_stand() -> None:  # FAILURES 5
     log, store = MemoryLog(), MemoryOrderStore()
     async with desk(log, store) as first:
         for name in ("a", "b"):

@@ -32,7 +32,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
     async def request(client: Wire, subject: str, payload: bytes, timeout_s: float) -> bytes:
         if not client.is_connected or subject.split(".")[1] not in client.there:
-            raise Unavailable("nobody")
+            raise Unavailable("no answer")
         return b'{"ready":false}' if subject.split(".")[1] in client.reading else b'{"ready":true}'
 
     monkeypatch.setattr(bus, "request", request)
@@ -41,41 +41,41 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 async def test_a_venue_is_away_when_its_deadline_has_passed_and_back_when_it_answers(wire: Wire) -> None:
     # FAILURES 37
-    ear = VenueSessionMonitor(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)}, owned())  # type: ignore[arg-type]
-    assert await ear.listen() == (set(), {"A", "B"}), "heard for the first time; a plain venue is not asked"
+    sessions = VenueSessionMonitor(wire, {"A": venue("A"), "B": venue("B"), "P": venue("P", plain=True)}, owned())  # type: ignore[arg-type]
+    assert await sessions.listen() == (set(), {"A", "B"}), "heard for the first time; a plain venue is not asked"
     wire.there = {"B"}
-    assert await ear.listen() == (set(), set()), "not yet"
+    assert await sessions.listen() == (set(), set()), "not yet"
     await asyncio.sleep(0.06)
-    assert (await ear.listen(), ear.away) == (({"A"}, set()), {"A"})
-    assert (await ear.listen(), ear.away) == ((set(), set()), {"A"}), "once"
+    assert (await sessions.listen(), sessions.away) == (({"A"}, set()), {"A"})
+    assert (await sessions.listen(), sessions.away) == ((set(), set()), {"A"}), "once"
     wire.there = {"A", "B"}
-    assert (await ear.listen(), ear.away) == ((set(), {"A"}), set())
+    assert (await sessions.listen(), sessions.away) == ((set(), {"A"}), set())
 
 
-async def test_while_we_are_away_ourselves_nothing_is_known_of_anybody(wire: Wire) -> None:
-    ear = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
-    await ear.listen()
+async def test_while_we_are_away_ourselves_nothing_is_known_of_any_venue(wire: Wire) -> None:
+    sessions = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    await sessions.listen()
     wire.is_connected = False
     await asyncio.sleep(0.06)
-    assert (await ear.listen(), ear.away) == ((set(), set()), set())
+    assert (await sessions.listen(), sessions.away) == ((set(), set()), set())
     wire.is_connected = True
     wire.there = set()
-    assert (await ear.listen(), ear.away) == ((set(), set()), set()), "its silence is counted from when we are there again"
+    assert (await sessions.listen(), sessions.away) == ((set(), set()), set()), "its silence is counted from when we are there again"
 
 
 async def test_one_lost_word_is_no_absence_whatever_the_deadline(wire: Wire) -> None:
-    ear = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
-    await ear.listen()
+    sessions = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    await sessions.listen()
     await asyncio.sleep(0.06)
     wire.there = set()
-    assert (await ear.listen(), ear.away, ear.missed) == ((set(), set()), set(), {"A": 1})
+    assert (await sessions.listen(), sessions.away, sessions.missed) == ((set(), set()), set(), {"A": 1})
     wire.there = {"A"}
-    assert (await ear.listen(), ear.away, ear.missed) == ((set(), set()), set(), {})
+    assert (await sessions.listen(), sessions.away, sessions.missed) == ((set(), set()), set(), {})
 
 
 async def test_a_venue_that_reads_its_journal_still_is_not_there_yet(wire: Wire) -> None:
-    ear = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
+    sessions = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
     wire.reading = {"A"}
-    assert await ear.listen() == (set(), set())
+    assert await sessions.listen() == (set(), set())
     wire.reading = set()
-    assert await ear.listen() == (set(), {"A"})
+    assert await sessions.listen() == (set(), {"A"})

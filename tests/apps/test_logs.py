@@ -156,11 +156,11 @@ async def test_each_service_of_a_process_says_its_own_in_its_own_file(tmp_path: 
         speaks("risk", lambda log: log.info("too quiet to be heard")),
         speaks("risk", lambda log: log.warning("a limit")),
     )
-    logs.get_logger().warning("nobody's")
+    logs.get_logger().warning("unowned")
     logs.flush()
     found = {name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in ("oms", "risk")}
     assert {name: [(line["service"], line["event"]) for line in lines] for name, lines in found.items()} == {
-        "oms": [("oms", "an order"), ("oms", "nobody's")],
+        "oms": [("oms", "an order"), ("oms", "unowned")],
         "risk": [("risk", "a limit")],
     }
     assert [line[21:].split("  ")[0].split(" ")[0] for line in capsys.readouterr().out.splitlines()] == ["oms", "risk", "oms"]

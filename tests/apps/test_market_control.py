@@ -61,7 +61,7 @@ async def live(found: Scene) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_symbol_comes_and_goes_on_an_open_connection_and_the_others_do_not_notice(kind: str) -> None:
+async def test_a_symbol_is_added_and_removed_on_an_open_connection_and_the_others_do_not_notice(kind: str) -> None:
     async with scene(kind, credentials=KEYS, both=True) as found:
         await live(found)
         epoch = found.feed.epoch

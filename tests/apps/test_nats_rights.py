@@ -64,7 +64,7 @@ PLACES: Final = (
     ),
     *(f"{STORED}.oms.journal.0", f"{JETSTREAM}.STREAM.DELETE.OMS_JOURNAL", f"{API}.STREAM.UPDATE.OMS_JOURNAL"),
 )
-"""Where somebody hostile would have an answer put."""
+"""Where an attacker would have an answer sent."""
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ async def lengths(server: LiveServer, directory: Path) -> dict[str, int]:
 
 
 def questions() -> dict[str, bytes]:
-    """Everything that anybody may publish, and everything that JetStream can be asked, under both names of its API."""
+    """Everything that any user may publish, and everything that JetStream can be asked, under both names of its API."""
     allowed = [subject for rights in (*RIGHTS.values(), *WRITES.values()) for subject in rights.publish if subject != ">"]
     own = {concrete(subject): b"[]" for subject in allowed if not subject.startswith(("_INBOX", "_R_"))}
     api = {
@@ -203,7 +203,7 @@ async def test_what_comes_from_outside_is_a_dry_check_and_nothing_else(
 
 
 @pytest.mark.parametrize("user", [user for user in USERS if user not in WRITES and account_of(user) == READERS])
-async def test_a_reader_hears_what_is_announced_and_reads_the_journals(
+async def test_a_reader_receives_what_is_announced_and_reads_the_journals(
     server: LiveServer, directory: Path, streams: None, user: str
 ) -> None:
     async with connected(server, directory, ADMIN) as admin, connected(server, directory, user) as client:
@@ -224,7 +224,7 @@ async def test_a_reader_hears_what_is_announced_and_reads_the_journals(
 
 
 @pytest.mark.parametrize("user", [user for user in USERS if user not in WRITES])
-async def test_a_program_hears_its_own_inbox(server: LiveServer, directory: Path, user: str) -> None:
+async def test_a_program_receives_its_own_inbox(server: LiveServer, directory: Path, user: str) -> None:
     """It marks so that all it sent before has left (apps/live_gateway/flush_marker.py), and answers another process of its service."""
     async with connected(server, directory, user) as client:
         inbox = client.new_inbox()
@@ -305,7 +305,7 @@ async def _carried_on(server: LiveServer, directory: Path) -> None:
             assert read == [b"of before", b"and now"]
 
 
-async def test_a_stream_of_the_release_before_is_refused_by_its_service_and_changed_by_nobody_else(tmp_path: Path) -> None:
+async def test_a_stream_of_the_release_before_is_refused_by_its_service_and_changed_by_no_other(tmp_path: Path) -> None:
     keys.init(tmp_path / "secrets", guests=True)
     server = live(partial(servers.nats, secrets=tmp_path / "secrets"), tmp_path)
     try:

@@ -128,7 +128,7 @@ def test_what_is_not_a_json_object_is_malformed(body: bytes) -> None:  # FAILURE
 
 @pytest.mark.parametrize("depth", [500, 900, 1100, 30_000, 100_000])
 @pytest.mark.parametrize("field", [*ALL_FIELDS, "status"])
-def test_nesting_without_end_is_refused_and_nobody_dies(depth: int, field: str) -> None:  # FAILURES 57
+def test_nesting_without_end_is_refused_and_no_process_dies(depth: int, field: str) -> None:  # FAILURES 57
     for opened, closed in (("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")):
         malformed_at(with_raw(field, opened * depth + "1" + closed * depth))
         malformed_at(with_raw(field, opened * depth))

@@ -1,4 +1,4 @@
-"""Names of replaces, at the doors of oms: found, unique for ever, and the same after a restart."""
+"""Names of replaces, at the doors of oms: found, unique forever, and the same after a restart."""
 
 import asyncio
 from decimal import Decimal
@@ -63,7 +63,7 @@ async def test_a_replaced_order_is_found_by_all_its_names_and_shows_them() -> No
         assert await found(client, 'b "2"', account="bob") == []
 
 
-async def test_a_name_is_used_up_for_ever_in_its_account() -> None:
+async def test_a_name_is_used_up_forever_in_its_account() -> None:
     async with living() as (_, client):
         first = (await submit(client, "a-1")).json()["order_id"]
         second = (await submit(client, "a-2")).json()["order_id"]

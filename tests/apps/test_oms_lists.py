@@ -30,7 +30,7 @@ async def listed(client: httpx.AsyncClient, **query: Any) -> list[str]:
 CANCELS: list[tuple[dict[str, str], list[str]]] = [
     ({}, []),
     ({"client_order_id": "b"}, ["s", "c", "a"]),
-    ({"client_order_id": "nobody"}, ["s", "c", "b", "a"]),
+    ({"client_order_id": "absent"}, ["s", "c", "b", "a"]),
     ({"side": "sell"}, ["c", "b", "a"]),
     ({"symbol": "FINE"}, ["s", "b", "a"]),
     ({"status": "open"}, []),

@@ -51,7 +51,7 @@ NO_IDS = [
 
 @pytest.mark.parametrize("name", NO_IDS, ids=ascii)
 def test_a_name_that_could_be_more_than_a_name_is_malformed(name: str) -> None:  # FAILURES 58, 61, 63, 64
-    """An empty name is not an absent one: an order meant for somebody must not go to the default account."""
+    """An empty name is not an absent one: an order meant for one account must not go to the default account."""
     assert malformed_at(text(account=name)) == "/account"
     assert refusal(text(symbol=name)).code == "unknown_symbol"
 

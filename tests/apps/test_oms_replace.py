@@ -9,7 +9,7 @@ import pytest
 
 from apps.oms.expiry import AGAIN_MAX_NS, VENUE_GRACE_NS, OrderExpiry
 from domain.market.trading_hours import DAY_NS, Calendar
-from domain.order.commands import RiskReply, RouteOrder, Terms
+from domain.order.commands import RiskDecision, RouteOrder, Terms
 from domain.order.events import Leg
 from tests import given
 from tests.apps.oms_house import OmsHouse, living
@@ -79,7 +79,7 @@ async def test_risk_may_refuse_the_new_terms() -> None:
     async with living() as (house, client):
         order_id = await submit(client, quantity=1, price=50)
 
-        async def no(terms: Terms) -> RiskReply:
+        async def no(terms: Terms) -> RiskDecision:
             assert (terms.replaces, terms.quantity) == (order_id, Decimal(9))
             return given.denied("order_size_limit", terms.order_id)
 

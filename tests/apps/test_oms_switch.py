@@ -1,4 +1,4 @@
-"""oms obeys what people forbid: nothing new is accepted, nobody slips past, and what is open is cancelled for as long as that stands."""
+"""oms obeys kills and blocks: no new order is accepted, none slips through, and open orders are cancelled as long as they hold."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ class Scene:
         self.switch.known = lambda: True
         house.forbids = self.switch.forbids
 
-    def hears(self, event: ControlEvent) -> None:
+    def receives(self, event: ControlEvent) -> None:
         self.controls.apply(event)
         self.switch.heard(event)
 
@@ -73,11 +73,11 @@ async def scene() -> AsyncIterator[Scene]:
 @pytest.mark.parametrize("scope", ["all", "account:alice", "symbol:BTCUSDT"])
 async def test_a_submit_under_the_switch_is_rejected_and_risk_is_not_even_asked(scope: str) -> None:  # FAILURES 41
     async with scene() as s:
-        s.hears(KillThrown(scope=scope, **SAID))
+        s.receives(KillThrown(scope=scope, **SAID))
         answer = await s.submits("a")
         assert (answer["status"], answer["reason"]) == ("rejected", "killed")
         assert s.house.risk.asked == []
-        s.hears(Armed(scope=scope, token="t", **SAID))
+        s.receives(Armed(scope=scope, token="t", **SAID))
         assert (await s.submits("b"))["status"] == "submitted"
 
 
@@ -86,7 +86,7 @@ async def test_an_order_that_risk_approved_before_the_switch_does_not_slip_past_
         s.house.risk.let.clear()
         submitting = asyncio.create_task(s.submits("a"))
         await s.house.under_way(1)
-        s.hears(SymbolBlocked(symbol="BTCUSDT", **SAID))
+        s.receives(SymbolBlocked(symbol="BTCUSDT", **SAID))
         s.house.risk.let.set()
         answer = await submitting
         assert (answer["status"], answer["reason"]) == ("rejected", "symbol_blocked")
@@ -98,11 +98,11 @@ async def test_what_is_open_of_the_scope_is_cancelled_and_nothing_else() -> None
         await s.routed("b", "PAPER_B")
         await s.submits("waits")
         await s.submits("bobs", account="bob")
-        s.hears(KillThrown(scope="venue:PAPER_A", **SAID))
+        s.receives(KillThrown(scope="venue:PAPER_A", **SAID))
         await s.until(a="pending_cancel", b="routed", waits="queued", bobs="queued")
-        s.hears(KillThrown(scope="account:alice", **SAID))
+        s.receives(KillThrown(scope="account:alice", **SAID))
         await s.until(a="pending_cancel", b="pending_cancel", waits="cancelled", bobs="queued")
-        s.hears(KillThrown(scope="all", **SAID))
+        s.receives(KillThrown(scope="all", **SAID))
         await s.until(a="pending_cancel", b="pending_cancel", waits="cancelled", bobs="cancelled")
 
 
@@ -110,7 +110,7 @@ async def test_a_block_cancels_what_is_open_in_the_symbol() -> None:  # FAILURES
     async with scene() as s:
         await s.routed("a", "PAPER_A")
         await s.submits("fine", symbol="FINE", quantity=1, price=50)
-        s.hears(SymbolBlocked(symbol="BTCUSDT", **SAID))
+        s.receives(SymbolBlocked(symbol="BTCUSDT", **SAID))
         await s.until(a="pending_cancel", fine="queued")
 
 
@@ -118,7 +118,7 @@ async def test_a_cancel_that_the_venue_refused_is_asked_again_while_the_switch_i
     monkeypatch.setattr(oms_switch, "AGAIN_S", 0.05)
     async with scene() as s:
         order_id = await s.routed("a", "PAPER_A")
-        s.hears(KillThrown(scope="all", **SAID))
+        s.receives(KillThrown(scope="all", **SAID))
         await s.until(a="pending_cancel")
         order = s.house.host.find(order_id)
         assert order is not None
@@ -139,7 +139,7 @@ async def test_a_venue_that_refuses_every_cancel_is_asked_less_and_less_often_un
     monkeypatch.setattr(oms_switch, "AGAIN_MAX_S", 0.05)
     async with scene() as s:
         order_id = await s.routed("a", "PAPER_A")
-        s.hears(KillThrown(scope="all", **SAID))
+        s.receives(KillThrown(scope="all", **SAID))
         refusal = given.report("cancel_rejected", report_seq=0, reason="too_late")
         pauses = []
         for _ in range(4):
@@ -147,7 +147,7 @@ async def test_a_venue_that_refuses_every_cancel_is_asked_less_and_less_often_un
             pauses.append(s.switch._again[order_id][1])
             await s.house.host.perform(msgspec.structs.replace(refusal, order_id=order_id, route_id=f"{order_id}-1"))
         assert pauses == [0.02, 0.04, 0.05, 0.05]
-        s.hears(KillThrown(scope="all", **SAID))
+        s.receives(KillThrown(scope="all", **SAID))
         assert s.switch._again == {}
 
 
@@ -159,7 +159,7 @@ async def test_before_it_is_known_what_is_forbidden_nothing_is_accepted_or_cance
         s.house.informed = lambda: True
         await s.submits("a")
         s.switch.known = lambda: False
-        s.hears(KillThrown(scope="all", **SAID))
+        s.receives(KillThrown(scope="all", **SAID))
         await asyncio.sleep(0.05)
         assert await s.statuses() == {"a": State.QUEUED}
         s.switch.known = lambda: True
@@ -169,7 +169,7 @@ async def test_before_it_is_known_what_is_forbidden_nothing_is_accepted_or_cance
 async def test_a_suspended_account_gets_no_new_order_and_keeps_its_open_ones() -> None:
     async with scene() as s:
         opened = (await s.submits("open"))["order_id"]
-        s.hears(AccountSuspended(account="alice", **SAID))
+        s.receives(AccountSuspended(account="alice", **SAID))
         refused = await s.submits("refused")
         assert (refused["status"], refused["reason"]) == ("rejected", "account_suspended")
         assert (await s.submits("other", account="bob"))["status"] == "submitted"
@@ -178,5 +178,5 @@ async def test_a_suspended_account_gets_no_new_order_and_keeps_its_open_ones() -
         await s.switch._cancel_forbidden()
         assert await s.statuses() == {"open": "queued", "refused": "rejected", "other": "queued"}
         assert (await s.client.delete(f"/orders/{opened}")).json()["status"] == "cancelled"
-        s.hears(AccountResumed(account="alice", **SAID))
+        s.receives(AccountResumed(account="alice", **SAID))
         assert (await s.submits("again"))["status"] == "submitted"

@@ -94,7 +94,7 @@ REPAIRS: list[tuple[str | None, dict[str, Any]]] = [
 
 
 def test_refusals_come_in_a_fixed_order() -> None:
-    """An order with everything wrong is put right step by step: form, then instrument, then terms."""
+    """An order with everything wrong is corrected step by step: form, then instrument, then terms."""
     order = WRONG
     for said, repair in REPAIRS:
         refused = refusal(_written(order), order["key"])

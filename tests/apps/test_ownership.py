@@ -1,4 +1,4 @@
-"""Who sends for a shard: taken once, by whoever expects the right epoch; older ones are refused by oms, and learn it from the journal."""
+"""Who sends for a shard: taken once, by the process that expects the right epoch; oms refuses older ones."""
 
 import asyncio
 from collections.abc import AsyncIterator

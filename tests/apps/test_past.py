@@ -91,7 +91,7 @@ async def test_what_was_saved_need_not_be_read_again(tmp_path: Path) -> None:
     await book_at(journal, END, Books(tmp_path), 4)
     assert [int(file.parent.name) for file in files(tmp_path)] == [2, 5]
     for place in range(5):
-        journal.log.commits[place] = (journal.log.commits[place][0], b"nobody may look here")
+        journal.log.commits[place] = (journal.log.commits[place][0], b"no reader may look here")
     assert (await book_at(journal, END, Books(tmp_path), 4)).positions == folded(HISTORY, END)
 
 
@@ -174,7 +174,7 @@ async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> Non
             assert (beyond.status_code, beyond.json()["code"], beyond.json()["as_of_seq"]) == (422, "seq_not_reached", END)
             both = await http.get("/positions/alice", params={"at_seq": 1, "min_seq": 1})
             assert (both.status_code, both.json()["pointer"]) == (400, "?at_seq")
-            assert (await http.get("/positions/nobody", params={"at_seq": 1})).json() == {}
+            assert (await http.get("/positions/absent", params={"at_seq": 1})).json() == {}
 
 
 class Program:

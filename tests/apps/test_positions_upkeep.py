@@ -1,4 +1,4 @@
-"""Positions that somebody spoiled in the store: found by the journal alone, put right, counted; the second look finds nothing."""
+"""Positions that were spoiled in the store: found by the journal alone, corrected, counted; the second look finds nothing."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -27,7 +27,7 @@ async def projected(upto: int = END) -> tuple[MemoryJournal, MemoryPositions]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody else writes here: there is no projector to wait for."""
+    """There is no other writer: there is no projector to wait for."""
     monkeypatch.setattr("apps.tools.rebuild.PROJECTOR_LOOKS_S", 0.0)
 
 
@@ -40,7 +40,7 @@ async def test_what_is_right_is_left_alone(upto: int) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_a_spoiled_a_missing_and_a_foreign_position_are_put_right_and_counted(tmp_path: Path) -> None:
+async def test_a_spoiled_a_missing_and_a_foreign_position_are_corrected_and_counted(tmp_path: Path) -> None:
     journal, store = await projected()
     good = dict(store.positions)
     (first, one), (second, _), *_ = good.items()
@@ -57,7 +57,7 @@ async def test_a_spoiled_a_missing_and_a_foreign_position_are_put_right_and_coun
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_it_goes_on_from_a_saved_fold_and_still_finds_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_continues_from_a_saved_fold_and_still_finds_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconciling, "BOOK_EVERY_EVENTS", 1)
     journal, store = await projected()
     books = Books(tmp_path)

@@ -90,8 +90,8 @@ class Day:
 
 
 def prices(directory: Path, *words: str) -> Result:
-    nobody = {"TRADE_NATS_URL": "nats://127.0.0.1:1", "TRADE_RISK_URL": "http://127.0.0.1:1"}
-    return CliRunner(env={"TRADE_FILLS": "sqlite", "TRADE_DATA_DIR": str(directory), **nobody}).invoke(app, ["prices", *words])
+    absent = {"TRADE_NATS_URL": "nats://127.0.0.1:1", "TRADE_RISK_URL": "http://127.0.0.1:1"}
+    return CliRunner(env={"TRADE_FILLS": "sqlite", "TRADE_DATA_DIR": str(directory), **absent}).invoke(app, ["prices", *words])
 
 
 def load(directory: Path, *words: str) -> Result:

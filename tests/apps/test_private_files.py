@@ -155,7 +155,7 @@ def test_a_damaged_directory_ends_the_start_with_a_sentence_that_names_the_file(
     assert "passwords" in error or "Make it readable and writable" in error, "and what to do"
 
 
-def test_a_damaged_file_of_passwords_is_left_as_it_is_and_shown_to_nobody(tmp_path: Path) -> None:
+def test_a_damaged_file_of_passwords_is_left_as_it_is_and_never_shown(tmp_path: Path) -> None:
     file = tmp_path / "secrets" / KEYS_FILE
     file.parent.mkdir()
     (tmp_path / MARK).touch()

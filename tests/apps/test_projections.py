@@ -29,7 +29,7 @@ class Told:
 
     async def publish(self, subject: str, payload: bytes) -> None:
         if self.deaf:
-            raise Unavailable("nobody listens")
+            raise Unavailable("no listener")
         said = msgspec.json.decode(payload)
         assert subject == f"positions.{said['account']}"
         self.messages.append((said["account"], str(said["quantity"]), said["seq"]))
@@ -119,7 +119,7 @@ async def test_what_could_not_be_told_is_told_later_and_as_it_is_then(monkeypatc
         assert told.messages[3:] == [("alice", "3", 4)]
 
 
-async def test_history_is_told_to_nobody_after_a_restart() -> None:
+async def test_history_is_not_published_after_a_restart() -> None:
     journal, store, told = MemoryJournal(), MemoryPositions(), Told()
     first = PositionsProjection(store, Told().publish, dict[str, str]().get)
     async with kept(journal, first):
@@ -263,7 +263,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
         await reached(again, 3)
 
 
-async def test_trouble_is_waited_out_told_to_who_asks_and_the_lag_goes_on_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_trouble_is_waited_out_told_to_who_asks_and_the_lag_continues_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.projector.projection_loop.MEASURE_EVERY_S", 0.02)
     journal, store = MemoryJournal(), MemoryFills()
     store.down = True

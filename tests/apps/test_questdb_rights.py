@@ -250,7 +250,7 @@ async def test_the_user_s_own_question_is_answered_without_a_password(opened: Gu
 
 
 @pytest.mark.parametrize("user", [GUEST, *QUESTDB_ROLES])
-async def test_http_reads_and_changes_nothing_whoever_asks(opened: Guarded, closed: Guarded, parquet: Path, user: str) -> None:
+async def test_http_reads_and_changes_nothing_whichever_user_asks(opened: Guarded, closed: Guarded, parquet: Path, user: str) -> None:
     server = opened if user == GUEST else closed
     before = await server.everything()
     with server.http(user) as http:
@@ -315,7 +315,7 @@ def test_without_guests_every_page_wants_a_password(closed: Guarded, path: str) 
         assert stranger.get(path, auth=("admin", "quest")).status_code in (401, 403)
 
 
-async def test_without_guests_the_password_that_everybody_knows_opens_nothing(closed: Guarded) -> None:
+async def test_without_guests_the_default_password_opens_nothing(closed: Guarded) -> None:
     with pytest.raises(asyncpg.PostgresError, match="password"):
         await closed.wire(GUEST)
 

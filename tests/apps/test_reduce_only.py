@@ -238,7 +238,7 @@ async def test_an_order_that_risk_approved_for_a_position_that_has_gone_is_cut_i
         assert again.events == (), "asked for again it is the same order"
 
 
-async def test_everybody_is_told_of_a_cut_after_the_ack_even_when_who_reported_the_fill_is_gone() -> None:
+async def test_a_cut_is_announced_after_the_ack_even_when_the_reporter_of_the_fill_is_gone() -> None:
     async with scene() as s:
         await s.holds("10")
         await s.rests("stop", "sell", "10")

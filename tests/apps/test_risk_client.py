@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.oms.risk_client import RiskClient, RiskClientBounds
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.values import order_id_of
 from tests import given
 from tests.live import LiveServer
@@ -60,7 +60,7 @@ def says(payload: bytes) -> Answering:
 
 
 class Scene:
-    """oms's side and risk's, each with a connection of its own, on a subject that nobody else uses."""
+    """oms's side and risk's, each with a connection of its own, on a subject that no other test uses."""
 
     def __init__(self, ours: Client, theirs: Client, subject: str, bounds: RiskClientBounds) -> None:
         self.client = RiskClient(ours, bounds)
@@ -162,7 +162,7 @@ async def test_silence_is_a_refusal_within_the_budget(scene: Any) -> None:  # FA
         assert (s.client.timeouts, s.client.errors) == (2, 0)
 
 
-async def test_nobody_there_is_a_refusal_at_once(scene: Any) -> None:  # FAILURES 16
+async def test_an_absent_risk_is_a_refusal_at_once(scene: Any) -> None:  # FAILURES 16
     async with scene(budget_s=60) as s:
         assert await s.check("a", "b") == ["risk_error"] * 2
         assert (s.client.timeouts, s.client.errors) == (0, 2)
@@ -188,7 +188,7 @@ async def test_an_order_that_the_answer_leaves_out_is_refused(scene: Any) -> Non
         assert await s.check("a", "b") == ["approved", "risk_error"]
 
 
-async def test_a_decision_about_another_order_approves_nobody(scene: Any) -> None:
+async def test_a_decision_about_another_order_approves_no_order(scene: Any) -> None:
     async def confused(message: Msg, asked: list[Terms]) -> None:
         await message.respond(encode([given.approved(order_id_of(given.ACCOUNT, "b"))]))
 
@@ -241,7 +241,7 @@ async def test_the_second_of_two_answers_is_ignored(scene: Any) -> None:
         assert await s.check("b") == ["position_limit"]
 
 
-async def test_who_stops_waiting_harms_nobody(scene: Any) -> None:
+async def test_a_caller_that_stops_waiting_harms_no_other(scene: Any) -> None:
     async def slowly(message: Msg, asked: list[Terms]) -> None:
         await asyncio.sleep(0.02)
         await approve(message, asked)
@@ -252,12 +252,12 @@ async def test_who_stops_waiting_harms_nobody(scene: Any) -> None:
         staying = asyncio.create_task(s.client.check(terms("stays")))
         await asyncio.sleep(0.01)
         gone.cancel()
-        decision: RiskReply = await staying
+        decision: RiskDecision = await staying
         assert decision.approved
 
 
 async def test_a_decision_carries_its_checks_and_numbers(scene: Any) -> None:
     async with scene() as s:
         await s.risk(approve)
-        decision: RiskReply = await s.client.check(terms("a"))
+        decision: RiskDecision = await s.client.check(terms("a"))
         assert decision == given.approved(terms("a").order_id)

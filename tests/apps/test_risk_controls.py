@@ -111,7 +111,7 @@ async def test_one_person_may_take_both_steps_where_the_configuration_says_so() 
         assert (await post(client, "/risk/arm", scope="all", token=token, **WHY)).status_code == 200
 
 
-async def test_a_request_to_arm_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_to_arm_does_not_wait_forever(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
     async with house.http() as client:
         await post(client, "/risk/kill", scope="all", **WHY)
@@ -182,7 +182,7 @@ async def test_new_limits_hold_for_the_next_check_and_the_decision_names_their_v
         again = await put(client, version=2, max_order_size_usd=4500)
         assert again.json()["version"] == 3
         assert await reason(client) is None
-        assert (await limits(client))["max_concentration_pct"] == 25, "what is left out is as for everybody"
+        assert (await limits(client))["max_concentration_pct"] == 25, "what is left out is as for all accounts"
         change = (await client.get("/risk/controls/history?limit=1")).json()["controls"][0]
         assert (change["old"], change["new"]) == (
             {"max_order_size_usd": 4499.99, "max_concentration_pct": 20},
@@ -317,7 +317,7 @@ async def test_what_is_so_already_is_not_recorded_again() -> None:
         assert (first["version"], again["version"], "seq" in again) == (2, 2, False)
 
 
-async def test_nobody_suspends_or_resumes_another_account() -> None:
+async def test_an_account_cannot_suspend_or_resume_another() -> None:
     async with House().http(ALICE) as client:
         for verb in ("suspend", "resume"):
             answer = await post(client, f"/risk/accounts/bob/{verb}", **WHY)

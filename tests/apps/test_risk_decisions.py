@@ -126,7 +126,7 @@ def told(scene: Scene) -> Mapping[str, str]:
     return snapshot_fields(scene.risk, alice, holdings_view(alice, alice.holdings.values()), 0)
 
 
-async def test_repeated_orders_pass_again_when_somebody_enables_them() -> None:  # FAILURES 71
+async def test_repeated_orders_pass_again_when_a_person_enables_them() -> None:  # FAILURES 71
     house = House(repeated_orders_max=1)
     async with house.http() as client:
         for number, reason in enumerate((None, "repeated_order", "repeated_order")):

@@ -1,4 +1,4 @@
-"""A venue that traded too much stops its account, once, and not again when somebody has armed it."""
+"""A venue that traded too much stops its account, once, and not again after it was armed."""
 
 import asyncio
 from decimal import Decimal

@@ -26,7 +26,7 @@ from adapters.price_history import QuestDbPrices
 from adapters.subjects import PRICES_CHANGED
 from domain.market.price_history import DailyClose
 from domain.market.quotes import Quote
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.order.events import OrderCancelled, OrderEvent
 from domain.order.lifecycle import State
 from tests.children import started
@@ -44,7 +44,7 @@ TTL_MS = 400
 HELD_MS = 5000
 """No reservation ends within a scene that asks without journaling."""
 
-_DECISIONS = decoder(tuple[RiskReply, ...])
+_DECISIONS = decoder(tuple[RiskDecision, ...])
 GOOD = {"account": "alice", "symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000}
 
 
@@ -164,7 +164,7 @@ def make(fresh_nats: LiveServer, valkey_server: LiveServer, questdb_server: Live
         risk.end(signal.SIGKILL)
 
 
-async def ask(client: Client, *orders: Terms) -> list[RiskReply]:
+async def ask(client: Client, *orders: Terms) -> list[RiskDecision]:
     reply = await bus.request(client, "risk.check.order", encode(list(orders)), WAIT_S)
     return list(_DECISIONS.decode(reply))
 

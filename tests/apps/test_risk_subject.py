@@ -15,13 +15,13 @@ from adapters.subjects import DRY_CHECK
 from apps.risk.check_handler import CheckReply
 from apps.runtime.histogram import Durations
 from apps.runtime.log_limit import LogLimit
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.risk import checks
 from tests.apps.risk_house import BATCH_MAX, House, Message, text
 from tests.domain.risk.scene import order
 
 _ANSWERS = decoder(list[CheckReply])
-_DECISIONS = decoder(tuple[RiskReply, ...])
+_DECISIONS = decoder(tuple[RiskDecision, ...])
 
 
 # Over NATS.
@@ -128,7 +128,7 @@ def test_no_bytes_whatever_raise_or_pass(payload: bytes) -> None:
     assert not any(one["approved"] for one in (answers if isinstance(answers, list) else [answers]))
 
 
-async def test_the_callback_answers_and_says_nothing_to_nobody() -> None:
+async def test_the_callback_answers_and_sends_nothing_without_a_reply_subject() -> None:
     house = House()
     await house.handler.on_request(Message(wire(buy("o1")), reply=""))  # type: ignore[arg-type]
     assert house.sent.messages == []

@@ -79,7 +79,7 @@ async def connected(server: LiveServer, directory: Path, user: str) -> Client:
         ("operator", "_INBOX_oms.>"),
     ],
 )
-async def test_nobody_hears_what_is_said_to_another(guarded_nats: LiveServer, directory: Path, user: str, subject: str) -> None:
+async def test_no_user_receives_what_is_sent_to_another(guarded_nats: LiveServer, directory: Path, user: str, subject: str) -> None:
     heard: list[bytes] = []
     client, admin = await connected(guarded_nats, directory, user), await connected(guarded_nats, directory, "admin")
 
@@ -88,7 +88,7 @@ async def test_nobody_hears_what_is_said_to_another(guarded_nats: LiveServer, di
 
     await client.subscribe(subject, cb=hear)
     await bus.flush(client)
-    await admin.publish(subject.replace(">", "x"), b"for somebody else")
+    await admin.publish(subject.replace(">", "x"), b"for another user")
     await bus.flush(admin)
     await asyncio.sleep(DENIED_S)
     await client.close()
@@ -96,7 +96,7 @@ async def test_nobody_hears_what_is_said_to_another(guarded_nats: LiveServer, di
     assert heard == []
 
 
-def test_without_a_password_nobody_comes_in(guarded_nats: LiveServer) -> None:
+def test_without_a_password_no_connection_is_accepted(guarded_nats: LiveServer) -> None:
     socket_answers(guarded_nats.program.ports["nats"], say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"Authorization Violation")
 
 
@@ -136,12 +136,12 @@ def test_valkey_stops_who_goes_beyond_its_rights(guarded_valkey: LiveServer, dir
 
 
 def test_without_a_password_valkey_says_pong_and_nothing_else(guarded_valkey: LiveServer) -> None:
-    with Redis.from_url(guarded_valkey.url) as nobody:
-        assert nobody.execute_command("PING")
+    with Redis.from_url(guarded_valkey.url) as anonymous:
+        assert anonymous.execute_command("PING")
         with pytest.raises(NoPermissionError):
-            nobody.get("position:alice:BTCUSDT")
+            anonymous.get("position:alice:BTCUSDT")
         with pytest.raises((AuthenticationError, ResponseError)):
-            nobody.execute_command("AUTH", "oms", "guessed")
+            anonymous.execute_command("AUTH", "oms", "guessed")
 
 
 async def test_questdb_lets_readers_read_and_the_projector_write(guarded_questdb: LiveServer, directory: Path) -> None:
@@ -155,7 +155,7 @@ async def test_questdb_lets_readers_read_and_the_projector_write(guarded_questdb
     await writer.close()
 
 
-async def test_the_password_that_everybody_knows_does_not_open_questdb(guarded_questdb: LiveServer) -> None:
+async def test_the_default_password_does_not_open_questdb(guarded_questdb: LiveServer) -> None:
     with pytest.raises(asyncpg.PostgresError, match="password"):
         await asyncpg.connect(guarded_questdb.pg_url)
 
@@ -246,7 +246,7 @@ def test_passwords_of_a_release_without_access_keys_stay_and_get_one(tmp_path: P
     assert len(found.cli) == 1
 
 
-def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_that_nobody_else_can_list(tmp_path: Path) -> None:
+def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_that_no_other_user_can_list(tmp_path: Path) -> None:
     keys.init(tmp_path, guests=False, owners=dict.fromkeys(CONTAINER_UIDS, os.getuid()))
     unit = tmp_path / "unit"
     assert {file.name for file in unit.iterdir()} == {"oms.yaml", "risk.yaml", "exeq.yaml", "unit.yaml"}
@@ -270,11 +270,11 @@ def test_in_containers_each_file_belongs_to_the_only_user_that_reads_it(tmp_path
 
 def test_no_server_s_file_tells_the_password_of_another_server(directory: Path) -> None:
     kept = msgspec.json.decode((directory / keys.KEYS_FILE).read_bytes(), type=keys.StackSecrets)
-    everybody = [
+    passwords = [
         password for server in (kept.nats, kept.market_nats, kept.valkey, kept.questdb, kept.grafana) for password in server.values()
     ]
-    assert len(set(everybody)) == len(everybody)
-    assert not any(password in (directory / "valkey.acl").read_text() for password in everybody), "hashes only"
+    assert len(set(passwords)) == len(passwords)
+    assert not any(password in (directory / "valkey.acl").read_text() for password in passwords), "hashes only"
 
 
 def test_a_service_reads_its_own_passwords_into_its_addresses(directory: Path, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_wrong_configuration_is_one_sentence_and_exit_code_2(start: Start) -> 
     assert err == "TRADE_PORT: service.port: must be less than or equal to 65535, found 70000\n"
 
 
-def test_a_configuration_that_is_found_wrong_late_ends_it_in_order_whoever_does_not_hear_the_first_cancel(start: Start) -> None:
+def test_a_configuration_that_is_found_wrong_late_ends_it_in_order_though_a_task_ignores_the_first_cancel(start: Start) -> None:
     code, _, err = start(WRONG="configuration found out late").ended()
     assert (code, err) == (2, "venues.yaml: venues: nothing is there\n")
 

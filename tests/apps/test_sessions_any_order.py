@@ -74,7 +74,7 @@ def told_by_a_venue(messages: Sequence[Message]) -> tuple[list[VenueReport], Pap
 
 
 class Wired:
-    """The client of NATS as the session needs it: one ear, and a venue that sends again what is asked for."""
+    """The client of NATS as the session needs it: one listener, and a venue that sends again what is asked for."""
 
     def __init__(self, reports: list[VenueReport]) -> None:
         self.reports = reports

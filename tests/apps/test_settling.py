@@ -75,7 +75,7 @@ def test_with_a_key_its_owner_signs(who: str, status: int) -> None:
     assert (refused.value.status, refused.value.code, refused.value.extra["pointer"]) == (403, "who_not_yours", "/who")
 
 
-def test_without_a_key_somebody_must_sign() -> None:
+def test_without_a_key_a_name_must_be_given() -> None:
     command = read_settle("o1", f'{{"outcome":"cancelled",{WORD}}}'.encode(), LOCAL_CALLER)
     assert (command.by, command.who) == ("local", "ann")
     with pytest.raises(Refusal) as refused:

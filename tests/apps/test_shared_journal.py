@@ -135,7 +135,7 @@ async def test_one_that_is_far_behind_reads_by_itself_until_it_is_near() -> None
         await until(lambda: h.journal.open == 1)
 
 
-async def test_one_that_hangs_holds_up_nobody_and_misses_nothing() -> None:
+async def test_one_that_hangs_delays_no_other_and_misses_nothing() -> None:
     async with house(2, kept_bytes_max=500) as h:
         slow, quick = h.reader(), h.reader()
         await h.reached(2)
@@ -172,7 +172,7 @@ async def test_after_all_have_stopped_it_begins_where_the_next_one_stands() -> N
         assert fresh.applied == [5, 6]
 
 
-async def test_a_reading_that_breaks_is_gone_on_with_by_whoever_is_next() -> None:
+async def test_a_reading_that_breaks_is_continued_by_the_next_reader() -> None:
     async with house(12, breaks_after=[4, 2, 0]) as h:
         first, second = h.reader(), h.reader()
         await h.reached(12)

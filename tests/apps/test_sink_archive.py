@@ -58,7 +58,7 @@ async def test_an_archive_of_another_journal_waits_and_says_why(tmp_path: Path) 
     assert await commit_spans(objects_in(tmp_path), ORDERS) == [Span(1, 9), Span(10, 12)]
 
 
-async def test_an_object_that_was_put_right_is_found_without_a_restart(tmp_path: Path) -> None:
+async def test_an_object_that_was_corrected_is_found_without_a_restart(tmp_path: Path) -> None:
     objects, stream = objects_in(tmp_path), orders(25)
     name = commits_name(ORDERS, Span(10, 19))
     await objects.put_new(name, b"damaged")

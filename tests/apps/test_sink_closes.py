@@ -52,7 +52,7 @@ class Recorded:
 
 
 class Hour(Day):
-    """A clock at so many seconds after the begin of a day."""
+    """A clock at this many seconds after the begin of a day."""
 
     seconds = 0.0
 

@@ -33,7 +33,7 @@ from tests.domain.risk.scene import new_risk
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 ORDERS: Final = 1000
 WITHIN_S: Final = 120.0
-FOR_EVER_S: Final = 60.0
+ENDLESS_S: Final = 60.0
 
 
 async def write(journal: MemoryJournal, commits: Iterable[tuple[OrderEvent, ...]]) -> None:
@@ -122,7 +122,7 @@ async def test_without_a_data_directory_nothing_is_kept_and_that_is_said_once(jo
     assert [line["event"].partition(":")[0] for line in logs] == ["no snapshots", "recovered"]
 
 
-async def test_one_is_taken_after_so_many_commits_and_not_before(journal: MemoryJournal, tmp_path: Path) -> None:
+async def test_one_is_taken_after_a_number_of_commits_and_not_before(journal: MemoryJournal, tmp_path: Path) -> None:
     async with Service(journal, FileSnapshots(tmp_path), commits=40).live() as service:
         await asyncio.sleep(0.3)
         assert service.snapshots.taken == 0, "25 commits are not 40"
@@ -210,7 +210,7 @@ async def test_a_spoilt_snapshot_never_makes_a_wrong_state(journal: MemoryJourna
             assert (again.read_from, again.hash) == (0 if both else 25, expected), seed
 
 
-async def test_when_nothing_can_be_written_the_service_goes_on_and_says_so(journal: MemoryJournal, tmp_path: Path) -> None:
+async def test_when_nothing_can_be_written_the_service_continues_and_says_so(journal: MemoryJournal, tmp_path: Path) -> None:
     # FAILURES 48
     (tmp_path / "risk").write_text("in the way")
     with structlog.testing.capture_logs() as logs:
@@ -228,14 +228,14 @@ async def test_when_nothing_can_be_written_the_service_goes_on_and_says_so(journ
 
 class SlowStore(MemorySnapshots):
     def store(self, *_: object) -> None:
-        time.sleep(FOR_EVER_S)
+        time.sleep(ENDLESS_S)
 
 
 async def test_the_one_at_a_clean_end_is_given_two_seconds(journal: MemoryJournal) -> None:
     async with Service(journal, SlowStore()).live() as service:
         began = time.monotonic()
         await service.snapshots.last(service.follower)
-        assert LAST_ONE_MAX_S <= time.monotonic() - began < FOR_EVER_S / 2
+        assert LAST_ONE_MAX_S <= time.monotonic() - began < ENDLESS_S / 2
 
 
 async def test_the_one_at_a_clean_end_leaves_no_tail(journal: MemoryJournal, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ async def test_one_that_was_stopped_does_not_work_when_it_wakes_and_ends(house: 
     await stands_by(other)
     answer, sleeper.turn._on_question = sleeper.turn._listening, None  # type: ignore[method-assign, assignment]
     assert answer is not None
-    await answer.unsubscribe()  # it is deaf: nobody listens there any more, and its own question comes back to nobody
+    await answer.unsubscribe()  # it is deaf: its subscription is gone, and its own question gets no answer
     await until(other)
     async with asyncio.timeout(LEASE_NS / 1e9 + WITHIN_S):
         while not sleeper.lost and sleeper.turn.holds():

@@ -214,7 +214,7 @@ async def test_the_output_of_the_start_before_is_kept_beside(stage: Stage) -> No
     assert (stage.home / "web.out").read_text() == (stage.home / "web.out.1").read_text() == "web speaks\n"
 
 
-def test_an_output_file_is_bounded_while_its_writer_goes_on(tmp_path: Path) -> None:
+def test_an_output_file_is_bounded_while_its_writer_continues(tmp_path: Path) -> None:
     path = tmp_path / "db.out"
     with path.open("ab", buffering=0) as writer:
         writer.write(b"x" * (OUTPUT_MAX + 1))

@@ -45,7 +45,7 @@ HOUSE: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
 
 
 class Planted(Exception):
-    """A bug that nobody thought of."""
+    """An unforeseen bug."""
 
 
 class Mortal(Chassis[Any]):

@@ -11,7 +11,7 @@ from apps.exeq.oms_commands import OmsInProcess
 from apps.oms.risk_in_process import RiskInProcess
 from apps.runtime.loop_share import BYTES_OF_ONE, LoopShare
 from domain.instruments import Denial
-from domain.order.commands import CancelOrder, CommandAnswer, RiskReply, ServiceCommand, Terms
+from domain.order.commands import CancelOrder, CommandAnswer, RiskDecision, ServiceCommand, Terms
 from domain.ports import Unavailable
 from tests import given
 
@@ -33,9 +33,9 @@ async def test_before_risk_is_there_every_order_is_refused() -> None:
 async def test_risk_decides_in_the_turn_in_which_it_is_asked_and_a_probe_reserves_nothing() -> None:
     shared, asked = unit(), list[str]()
 
-    def decide(terms: Terms) -> RiskReply:
+    def decide(terms: Terms) -> RiskDecision:
         asked.append(terms.order_id)
-        return RiskReply(terms.order_id, 7, Denial("order_size_limit") if terms.order_id else None)
+        return RiskDecision(terms.order_id, 7, Denial("order_size_limit") if terms.order_id else None)
 
     shared.decide = decide
     risk = RiskInProcess(shared)
@@ -59,7 +59,7 @@ async def test_oms_answers_each_command_and_one_that_is_not_there_is_asked_again
     assert await asking == [CommandAnswer(ok=True, seq=3)]
     with pytest.raises(Unavailable, match="in time"):
         await oms.ask([CancelOrder(order_id="b")], 0)
-    came[1][1]([CommandAnswer(ok=True, seq=4)])  # too late, and nobody minds
+    came[1][1]([CommandAnswer(ok=True, seq=4)])  # too late, and without harm
 
 
 async def turns_of(share: LoopShare, sizes: Sequence[int]) -> list[int]:

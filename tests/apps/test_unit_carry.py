@@ -13,7 +13,7 @@ from adapters.watermark import FileWatermark
 from apps.unit.carry import carry
 from domain.ports import Head
 
-KILL = LocalKill(scope="symbol:BTCUSDT", who="ops", reason="nobody else could be reached", at=1)
+KILL = LocalKill(scope="symbol:BTCUSDT", who="ops", reason="no service could be reached", at=1)
 
 
 def mark(volume: Path, name: str = "oms.journal.0") -> FileWatermark:

@@ -96,7 +96,7 @@ def test_a_plain_venue_gets_each_request_by_itself_and_always() -> None:
     ]
 
 
-async def test_whoever_listens_is_told_of_each_behind_the_list() -> None:
+async def test_a_listener_gets_each_one_behind_the_list() -> None:
     wire = Wire(listened_to=True)
     wire.send(("new", request("1", "A")), ("cancel", request("2", "A")))
     await asyncio.sleep(0)

@@ -65,7 +65,7 @@ class Desk:
         self.host.on_landed = lambda landed: self.said.extend(landed.events)
         self.host.on_ready = lambda ready: self.sessions.restart() if ready else None
 
-    async def hears(self, *reports: VenueReport | bytes) -> None:
+    async def receives(self, *reports: VenueReport | bytes) -> None:
         """Each as it comes from the wire, once what it led to is on disk."""
         for report in reports:
             await self.client.callback(Message(b"[%b]" % (report if isinstance(report, bytes) else encode(report))))
@@ -98,14 +98,14 @@ FILL = given.report("fill", report_seq=2, exec_id="F1", quantity="4", price="49"
 
 async def test_the_same_report_again_changes_nothing(desk: Desk) -> None:
     # FAILURES 26
-    await desk.hears(ACK, FILL, FILL, ACK, FILL)
+    await desk.receives(ACK, FILL, FILL, ACK, FILL)
     assert desk.kinds() == ["RouteAcknowledged", "OrderFilled"]
     assert desk.sessions.stats() == {"applied": 2, "duplicates": 3, "gaps": 0, "unreadable": 0}
 
 
 async def test_the_same_execution_with_other_content_is_kept_aside_and_changes_nothing(desk: Desk) -> None:
     other = msgspec.structs.replace(FILL, quantity=FILL.quantity + 1 if FILL.quantity else None)
-    await desk.hears(ACK, FILL, other)
+    await desk.receives(ACK, FILL, other)
     assert desk.kinds() == ["RouteAcknowledged", "OrderFilled", "ReportQuarantined"]
     kept = desk.said[-1]
     assert isinstance(kept, e.ReportQuarantined)
@@ -129,7 +129,7 @@ async def test_a_list_is_applied_in_its_order_whatever_stands_between(desk: Desk
 async def test_a_list_that_is_lost_as_a_whole_is_a_hole(desk: Desk) -> None:
     # FAILURES 27, 28
     await desk.client.callback(Message(b"not json"))
-    await desk.hears(msgspec.structs.replace(FILL, report_seq=3))
+    await desk.receives(msgspec.structs.replace(FILL, report_seq=3))
     await until(lambda: desk.client.questions)
     assert desk.client.questions[0][1] == {"kind": "resend", "from": 1}
     assert (desk.kinds(), desk.sessions.stats()["gaps"]) == ([], 1)
@@ -147,19 +147,19 @@ async def test_announcements_of_a_full_venue_are_not_its_reports_where_a_plain_o
 
 async def test_a_hole_is_asked_for_and_what_is_behind_it_waits(desk: Desk) -> None:
     # FAILURES 27, 28
-    await desk.hears(FILL)
+    await desk.receives(FILL)
     assert desk.kinds() == []
     await until(lambda: desk.client.questions)
     assert desk.client.questions[0] == (f"venue.{VENUE}.session.0", {"kind": "resend", "from": 1})
-    await desk.hears(ACK, FILL)
+    await desk.receives(ACK, FILL)
     assert desk.kinds() == ["RouteAcknowledged", "OrderFilled"]
     assert desk.sessions.stats()["gaps"] == 1
 
 
-async def test_a_report_for_an_order_that_nobody_knows_is_kept_and_those_behind_it_have_their_turn(desk: Desk) -> None:
+async def test_a_report_for_an_unknown_order_is_kept_and_those_behind_it_have_their_turn(desk: Desk) -> None:
     # FAILURES 31
     stranger = msgspec.structs.replace(FILL, order_id="stranger", report_seq=1)
-    await desk.hears(stranger, msgspec.structs.replace(ACK, report_seq=2))
+    await desk.receives(stranger, msgspec.structs.replace(ACK, report_seq=2))
     await until(lambda: len(desk.said) == 2)
     assert desk.kinds() == ["ReportQuarantined", "RouteAcknowledged"]
 
@@ -167,9 +167,9 @@ async def test_a_report_for_an_order_that_nobody_knows_is_kept_and_those_behind_
 async def test_a_report_that_cannot_be_read_leaves_its_order_in_doubt_and_what_follows_settles_it(desk: Desk) -> None:
     # rows 12 and 13
     broken = encode({"venue": VENUE, "report_seq": 2, "order_id": given.ORDER_ID, "report": "exploded"})
-    await desk.hears(ACK, broken, broken, broken)
+    await desk.receives(ACK, broken, broken, broken)
     assert desk.kinds() == ["RouteAcknowledged", "ReportQuarantined", "OrderInDoubt"]
-    await desk.hears(msgspec.structs.replace(FILL, report_seq=3))
+    await desk.receives(msgspec.structs.replace(FILL, report_seq=3))
     assert desk.said[-1].status is State.PARTIALLY_FILLED
 
 
@@ -182,7 +182,7 @@ async def test_reports_that_overtake_an_answer_are_no_sign_of_a_lost_state(desk:
 
 
 async def test_a_venue_that_has_fewer_reports_than_were_applied_has_lost_its_state(desk: Desk) -> None:
-    await desk.hears(ACK, FILL)
+    await desk.receives(ACK, FILL)
     desk.client.last = 1
     with capture_logs() as said:
         await desk.sessions._ask(VENUE)

@@ -268,7 +268,7 @@ def test_lines_that_were_put_away_are_the_same_lines(commits: Commits) -> None:
     assert [(v.name, v.where, v.what) for v in far.violations] == [(v.name, v.where, v.what) for v in near.violations]
     assert dict(scratch.items_in_order()) == near.lines
     assert [order_id for order_id, _ in scratch.items_in_order()] == sorted(near.lines)
-    assert (len(scratch), set(scratch), "nobody" in scratch) == (len(near.lines), set(near.lines), False)
+    assert (len(scratch), set(scratch), "absent" in scratch) == (len(near.lines), set(near.lines), False)
     scratch.close()
 
 

@@ -1,4 +1,4 @@
-"""A journal against its mark: what is whole goes on, what went back is refused, and what an operator accepted is journaled first."""
+"""A journal against its mark: what is whole continues, what went back is refused, and what an operator accepted is journaled first."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -72,7 +72,7 @@ async def scene() -> Scene:
     return made
 
 
-async def test_a_whole_journal_goes_on_and_one_without_a_mark_too(scene: Scene) -> None:
+async def test_a_whole_journal_continues_and_one_without_a_mark_too(scene: Scene) -> None:
     await verify_watermark(scene.journal, scene.mark)
     await scene.write(5)
     await verify_watermark(scene.journal, scene.mark)
@@ -347,7 +347,7 @@ async def test_skipping_among_the_controls_kills_nothing() -> None:
     assert (made.kills, event.skipped, event.version) == ({}, skipped, 4)
 
 
-async def test_a_follower_without_a_mark_or_with_what_it_had_goes_on() -> None:
+async def test_a_follower_without_a_mark_or_with_what_it_had_continues() -> None:
     journal, kept = await controls(3), MemoryWatermark()
     await verify_followed(journal, mark_of_controls(kept), loss_of_controls_accepted)
     kept.raise_to(await journal.head())

@@ -79,7 +79,7 @@ async def test_another_name_settles_nothing() -> None:
         assert (answer.status_code, answer.json()["code"]) == (403, "who_not_yours")
 
 
-async def test_whoever_settles_for_one_account_does_not_see_the_orders_of_others() -> None:
+async def test_a_key_that_settles_for_one_account_does_not_see_the_orders_of_others() -> None:
     for_bob = Caller("PKBOB222222222222222", "ops", "bob", ERIN.mask)
     async with living() as (house, local), house.http(for_bob) as client:
         order_id = await submitted(local, "a")

@@ -1,4 +1,4 @@
-"""A small system to be verified: a journal, and everybody who shows it, each of them open to be wronged."""
+"""A small system to be verified: a journal, and all that show it, each of which a test can damage."""
 
 import contextlib
 import sqlite3
@@ -49,7 +49,7 @@ def bust(name: str, number: int, trade: int) -> VenueReport:
 
 
 class World:
-    """A journal of four orders (`a` filled and busted in part, `b` cancelled, `c` half filled, `d` new), and everybody who shows it."""
+    """A journal of four orders (`a` filled and busted in part, `b` cancelled, `c` half filled, `d` new), and all that show it."""
 
     def __init__(self, directory: Path, desk: Desk, log: MemoryLog, store: SqliteOrderStore) -> None:
         self.directory, self.desk, self.log, self.store = directory, desk, log, store
@@ -118,7 +118,7 @@ class World:
         return Accounts(self.positions, self.fills, Market(), SystemClock(), 10.0, CURRENCY)
 
     def replaces(self) -> ReplaceHandler:
-        """Nobody replaces an order here."""
+        """No order is replaced here."""
         return ReplaceHandler(self.desk.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
 
 
@@ -144,7 +144,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that are missing here will not come, and nobody else needs the disk."""
+    """Rows that are missing here will not come, and nothing else needs the disk."""
     monkeypatch.setattr(fills_check, "LOOK_AGAIN_S", 0.001)
     monkeypatch.setattr(orders_check, "LOOK_AGAIN_S", 0.001)
     monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.005)
@@ -163,7 +163,7 @@ def found_in(report: VerificationReport, name: str) -> str:
 
 
 class Silent:
-    """An oms without open orders, which knows nobody."""
+    """An oms without open orders, which knows no account."""
 
     async def open(self) -> AsyncIterator[list[View]]:
         nothing: tuple[list[View], ...] = ()

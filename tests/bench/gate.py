@@ -138,7 +138,7 @@ def judge(running: Stand, result: dict[str, Any]) -> Verdict:
     in_table = running.filled_orders_in_table()
     verdict.hold("filled orders = orders in the fills table", in_table == counted["filled"], f"{in_table} = {counted['filled']}")
     _positions(verdict, running, result["accepted"])
-    verdict.hold("nobody was restarted", set(running.starts().values()) == {1}, running.starts())
+    verdict.hold("no process was restarted", set(running.starts().values()) == {1}, running.starts())
     verdict.hold("all services healthy", *_health(running))
     errors = _errors(running.data_dir / "logs")
     verdict.hold("no error line in the logs", not errors, errors[:3] or 0)

@@ -37,7 +37,7 @@ VENUE_PRICES: Final = (50_300, 49_700)
 
 @contextmanager
 def venues(ticks: float, home: Path) -> Iterator[Path]:
-    """Simulated venues that send so many ticks a second together, and the configuration that names them."""
+    """Simulated venues that together send this many ticks a second, and the configuration that names them."""
     listed, processes = dict[str, Any](), list[subprocess.Popen[bytes]]()
     symbols_in_all = sum(len(symbols) for _, symbols in VENUES.values())
     for (name, (kind, symbols)), port in zip(VENUES.items(), free_ports(len(VENUES)), strict=True):

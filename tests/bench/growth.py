@@ -65,7 +65,7 @@ async def with_accounts(running: Stand, accounts: int) -> dict[str, Any]:
 
 
 def market_of(symbols: int, directory: Path) -> Path:
-    """A configuration directory in which so many symbols are quoted, each around 100."""
+    """A configuration directory in which this many symbols are quoted, each around 100."""
     shutil.copytree(SHIPPED, directory, dirs_exist_ok=True)
     names = [f"S{number}" for number in range(symbols)]
     group = {"symbols": names, "tick": 0.01, "lot": 0.001, "quantity_max": 1_000_000, "notional_min": 5, "currency": "USD"}

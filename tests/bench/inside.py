@@ -1,6 +1,6 @@
 """`python -m tests.bench.inside`: what an order costs inside oms, by step, without a wire: CPU microseconds and allocated blocks an order.
 
-The journal is in memory, risk approves at once, nobody takes the notifications; everything between is oms as it runs.
+The journal is in memory, risk approves at once, no reader takes the notifications; everything between is oms as it runs.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from apps.oms.submit_body import TermsReader
 from apps.oms.submit_endpoint import SubmitEndpoint
 from config.catalogue import load_instruments
 from domain.access.keys import KeyRing
-from domain.order.commands import ReportKind, RiskReply, Terms, VenueReport
+from domain.order.commands import ReportKind, RiskDecision, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.lifecycle import State
 from domain.values import Liquidity, OrderType, use_exact_arithmetic
@@ -52,8 +52,8 @@ CHECKS = (
 
 
 class Approves:
-    async def check(self, terms: Terms) -> RiskReply:
-        return RiskReply(order_id=terms.order_id, limits_version=1, checks=CHECKS, reference=Decimal("45000.5"))
+    async def check(self, terms: Terms) -> RiskDecision:
+        return RiskDecision(order_id=terms.order_id, limits_version=1, checks=CHECKS, reference=Decimal("45000.5"))
 
 
 class NeverSubscribed:

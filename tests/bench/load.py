@@ -94,7 +94,7 @@ def body_of(run: str, number: int, accounts: int = ACCOUNTS, prices: tuple[int, 
 
 
 def many_accounts_body(run: str, number: int) -> bytes:
-    """Small buys that stay open (nobody routes them), spread so that no account reaches a limit."""
+    """Small buys that stay open (no exeq routes them), spread so that no account reaches a limit."""
     return (
         f'{{"account":"wide-{number % 200}","client_order_id":"{run}-{number}","symbol":"BTCUSDT","side":"buy",'
         f'"type":"limit","quantity":{QUANTITY},"price":45300}}'

@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--accounts", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--memory", type=int, metavar="ACCOUNTS", help="only the memory with so many accounts of 20 symbols each")
+    parser.add_argument("--memory", type=int, metavar="ACCOUNTS", help="only the memory with this many accounts of 20 symbols each")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     use_exact_arithmetic()

@@ -34,7 +34,7 @@ def router(policy: str, count: int) -> Router:
 
 
 def cost_us(policy: str, count: int) -> float:
-    """The best of some rounds: what the decision costs when nobody else takes the processor."""
+    """The best of some rounds: what the decision costs when nothing else takes the processor."""
     made, asked, best = router(policy, count), order(quantity="1"), float("inf")
     for _ in range(ROUNDS):
         started = time.perf_counter()

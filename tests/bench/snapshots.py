@@ -43,7 +43,7 @@ def configured(home: Path, every_s: float) -> Path:
 
 
 class Resting(Load):
-    """Orders that nobody trades with, spread over accounts of their own."""
+    """Orders that never trade, spread over accounts of their own."""
 
     async def fill(self, count: int) -> None:
         numbers = iter(range(count))

@@ -41,7 +41,7 @@ LOOKS: Final = """
 async def test_the_documentation_is_whole_without_another_host_and_within_its_policy(tmp_path: Path) -> None:
     router = APIRouter()
 
-    @router.get("/lines/{count}", summary="So many lines")
+    @router.get("/lines/{count}", summary="Number of lines")
     async def lines(count: int) -> None: ...
 
     listener = await serve(application("test", router), "127.0.0.1", 0, Access(), None)
@@ -53,7 +53,7 @@ async def test_the_documentation_is_whole_without_another_host_and_within_its_po
 
     found = await asyncio.to_thread(look)
     await listener.stop()
-    assert "So many lines" in str(found["shown"])
+    assert "Number of lines" in str(found["shown"])
     assert found["styled"] == "4px"
     assert found["elsewhere"] == []
     assert found["refused"] == []

@@ -45,7 +45,7 @@ def never(_: str) -> None: ...
 
 
 class ListSource:
-    """A log in memory. `again` repeats so many of the last messages before each batch of `size`; `behind` is exact."""
+    """A log in memory. `again` repeats this many of the last messages before each batch of `size`; `behind` is exact."""
 
     def __init__(self, messages: Sequence[Message[Any]], *, size: int = 3, again: int = 0) -> None:
         self.log = list(messages)

@@ -158,10 +158,10 @@ async def test_rows_written_again_by_a_process_that_saw_no_beginning_keep_their_
     await shelf.fills.write(commits([submitted("O1")], [queued("O1")]))
     await shelf.settled(3)
     shelf.fills._owners = Owners()  # type: ignore[attr-defined]  # what a restart does to it
-    await shelf.fills.write(rows(2, queued("O1")) + rows(4, queued("O1", at=AT + 1), queued("NOBODY")))
+    await shelf.fills.write(rows(2, queued("O1")) + rows(4, queued("O1", at=AT + 1), queued("ABSENT")))
     await shelf.settled(5)
     owners = {(event["seq"], event["order_id"]): event["account"] for event in await shelf.events()}
-    assert (owners[2, "O1"], owners[4, "O1"], owners[4, "NOBODY"]) == ("alice", "alice", None)
+    assert (owners[2, "O1"], owners[4, "O1"], owners[4, "ABSENT"]) == ("alice", "alice", None)
 
 
 async def test_a_retry_of_an_order_that_closed_keeps_its_owner(shelf: Shelf) -> None:
@@ -231,7 +231,7 @@ async def test_readers_choose_by_account_symbol_time_and_number(shelf: Shelf) ->
     assert [fill["exec_id"] for fill in await fills_of(shelf, symbol="ETH/USDT", limit=2)] == ["E5", "E3"]
     since = await fills_of(shelf, since_ns=AT + 4 * SECOND)
     assert [(fill["exec_id"], fill["timestamp"]) for fill in since] == [(f"E{n}", rfc3339(AT + n * SECOND)) for n in (5, 4)]
-    assert await fills_of(shelf, account="nobody") == []
+    assert await fills_of(shelf, account="absent") == []
 
 
 def place_of(row: dict[str, object]) -> FillPlace:
@@ -284,7 +284,7 @@ async def test_a_window_takes_its_first_moment_and_leaves_out_its_last(shelf: Sh
     assert await found(last, last) == await found(first, first) == []
 
 
-async def test_whoever_checks_reads_rows_by_their_sequences(shelf: Shelf) -> None:
+async def test_a_check_reads_rows_by_their_sequences(shelf: Shelf) -> None:
     assert (await shelf.fills.reaches(), await shelf.fills.rows(0, 9), await shelf.fills.count(9)) == (0, [], 0)
     first, second = filled("E1", "3", "50", fee="0.1"), filled("E2", account="bob", at=AT + SECOND)
     await shelf.fills.write(commits([submitted("O1")], [first], [second, busted(first)], [queued("O1")]))
@@ -317,7 +317,7 @@ async def test_texts_are_only_texts(shelf: Shelf, text: str) -> None:  # FAILURE
     assert {event["order_id"] for event in await shelf.events() if event["seq"] == 1} == {text}
 
 
-async def test_an_sqlite_file_that_was_taken_away_is_told_and_made_anew(tmp_path: Path) -> None:
+async def test_an_sqlite_file_that_was_taken_away_is_told_and_made_again(tmp_path: Path) -> None:
     store, reader = SqliteFills(tmp_path / "fills.db"), SqliteFills(tmp_path / "fills.db")
     await store.prepare()
     await store.write(rows(1, filled("E1")))

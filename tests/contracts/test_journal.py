@@ -88,7 +88,7 @@ async def test_what_was_appended_is_read_back_in_order(writer: MakeJournal) -> N
     assert await read_all(journal, until=30) == [b"commit %d" % n for n in range(30)]
 
 
-async def test_a_reader_goes_on_behind_any_commit(writer: MakeJournal) -> None:
+async def test_a_reader_continues_behind_any_commit(writer: MakeJournal) -> None:
     journal = await writer()
     head = Head()
     for n in range(10):
@@ -156,7 +156,7 @@ async def test_a_foreign_message_at_the_end_is_no_commit_and_fences_the_writer(p
     assert await read_all(journal, until=head.seq) == [b"one", b"two"]
     with pytest.raises(Fenced):
         await journal.append(b"three", head)
-    assert await (await place.writer()).head() == head, "also when nobody has looked before"
+    assert await (await place.writer()).head() == head, "also without an earlier read"
 
 
 async def test_the_chain_leads_across_a_foreign_message(place: Place) -> None:

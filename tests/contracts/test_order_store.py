@@ -60,7 +60,7 @@ def save(store: OrderStore, *orders: Order, checkpoint: int = 7, head: Head = HE
 def test_an_empty_store_has_nothing_to_begin_with(opened: MakeStore) -> None:
     store = opened()
     assert store.load() is None
-    assert store.find("nobody") is None
+    assert store.find("absent") is None
     assert store.page(OrderFilter(), None, 10) == []
     store.close()
 
@@ -237,7 +237,7 @@ def test_a_damaged_row_is_never_an_order(tmp_path: Path, harm: str) -> None:
 
 
 @pytest.mark.parametrize("harm", ["status = 'rejected'", "closed = 0", "status = 'routed', closed = 0"])
-def test_a_closed_order_that_was_changed_is_found_at_the_start_although_nobody_reads_it(tmp_path: Path, harm: str) -> None:
+def test_a_closed_order_that_was_changed_is_found_at_the_start_although_nothing_reads_it(tmp_path: Path, harm: str) -> None:
     store = SqliteOrderStore(tmp_path / "orders.db")
     save(store, an_order("a"), an_order("b"))
     assert store.load() is not None

@@ -124,7 +124,7 @@ async def test_a_key_of_the_delivery_is_found() -> None:
         await places.check_killed(shelf(stored=stored), "after_rows")
 
 
-def test_an_old_epoch_is_held_once_so_many_newer_ones_are_known() -> None:
+def test_an_old_epoch_is_held_once_enough_newer_ones_are_known() -> None:
     progress = Reached(Checkpoint())
     for epoch in range(1, EPOCHS_KEPT + 2):
         assert progress.advance(Message(part="a", epoch=epoch, n=9, body=None))

@@ -38,7 +38,7 @@ def position(account: str = "alice", symbol: str = "BTCUSDT", quantity: str = "1
     return Position(account=account, symbol=symbol, quantity=Decimal(quantity), cost=Decimal(quantity) * 50, **rest)  # type: ignore[arg-type]
 
 
-async def test_an_empty_store_stands_at_zero(positions: Positions) -> None:
+async def test_an_empty_store_is_at_zero(positions: Positions) -> None:
     assert await positions.checkpoint() == 0
     assert await positions.load() == []
     assert await positions.of("alice") == ([], 0)
@@ -150,7 +150,7 @@ async def test_a_time_to_live_takes_flat_positions_only_and_loses_nothing(fresh_
                 await asyncio.sleep(0.05)
         assert [await client.ttl(f"position:alice:{symbol}") for symbol in ("AGAIN", "OPEN")] == [-1, -1]
     assert sorted(p.symbol for p in (await store.of("alice"))[0]) == ["AGAIN", "OPEN"]
-    assert next(p for p in await store.load() if p.symbol == "FLAT") == flat, "its PnL goes on from where it was"
+    assert next(p for p in await store.load() if p.symbol == "FLAT") == flat, "its PnL continues from where it was"
     await store.close()
 
 

@@ -77,7 +77,7 @@ class Tables:
                 await asyncio.sleep(0.02)
 
     async def bars(self, name: str, count: int) -> dict[Hashable, tuple[Any, ...]]:
-        """The view, once it has counted so many trades."""
+        """The view, once it has counted this many trades."""
         async with asyncio.timeout(120):
             while await self.connection.fetchval(f"SELECT sum(count) FROM {name}") != count:
                 await asyncio.sleep(0.02)

@@ -185,7 +185,7 @@ def test_no_password_is_in_an_inspection_an_image_or_a_log(stack: Deployed) -> N
     assert not [canary[:4] for canary in canaries if canary in said]
 
 
-def test_a_killed_service_comes_back_and_goes_on(stack: Deployed) -> None:
+def test_a_killed_service_comes_back_and_continues(stack: Deployed) -> None:
     before = orders(stack)
     stack.killed_inside("oms", "apps.oms")
     until(lambda: stack.inspected("oms")["RestartCount"] == 1, 30, "oms is started again")

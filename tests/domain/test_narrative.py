@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from domain.narrative import REQUESTS, SENTENCES, told
-from domain.order.commands import RiskReply
+from domain.order.commands import RiskDecision
 from domain.order.decider import decide
 from domain.order.events import EVENTS, Requested
 from domain.order.fix import exec_type, ord_status
@@ -102,7 +102,7 @@ def test_who_asked_is_in_the_sentence() -> None:
 def test_risk_says_the_numbers_that_decided() -> None:
     asked = terms("0.1", "45000")
     line = "order_size_limit 4500 100000,var_limit 62.12 50000;mid 45000.005 120;2026-11-21"
-    decision = RiskReply(order_id=asked.order_id, limits_version=3, checks=line, reference=Decimal(45000))
+    decision = RiskDecision(order_id=asked.order_id, limits_version=3, checks=line, reference=Decimal(45000))
     assert told(decide(None, submit(asked, decision), NOW)[1]) == (
         "Risk approves it under limits version 3, valued at 45000: order_size_limit 4500 of 100000, var_limit 62.12 of 50000."
     )

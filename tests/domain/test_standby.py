@@ -49,5 +49,5 @@ def test_of_two_that_work_exactly_one_ends(first: str, mine: int, theirs: int) -
         assert acts[0] is Act.YIELD, "the one that has worked for longer was followed"
 
 
-def test_one_that_only_claims_ends_nobody() -> None:
+def test_a_mere_claim_ends_no_process() -> None:
     assert holding(ProcessSeen("a", holds=True, held_ns=10 * LEASE_NS), [CLAIMS]) is Act.HOLD

@@ -235,7 +235,7 @@ def test_a_time_outside_the_calendar_is_refused_like_any_other(text: str) -> Non
 
 
 @drawn(identifiers, identifiers)
-def test_an_order_id_is_one_of_a_kind_for_ever(account: str, client_order_id: str) -> None:
+def test_an_order_id_is_one_of_a_kind_forever(account: str, client_order_id: str) -> None:
     assert order_id_of(account, client_order_id) == order_id_of(account, client_order_id)
     assert IDENTIFIER.fullmatch(order_id_of(account, client_order_id))
     assert order_id_of(account, client_order_id) != order_id_of(client_order_id, account) or account == client_order_id

@@ -109,7 +109,7 @@ SCENES = {
         cancel
         > A/A 0/0 6/6 9/0
         = routed leaves=10""",
-    "D7 a cancel of an order that nobody knows": """
+    "D7 a cancel of an unknown order": """
         cancel a-9
         ! 404 order_not_found
         submit buy 10 @100
@@ -152,7 +152,7 @@ SCENES = {
         wait 3
         > A/A 0/0 F/1 F/1 F/2
         = filled cum=10""",
-    "a fill while the cancel that nobody heard is said again": """
+    "a fill while the lost cancel is sent again": """
         submit buy 10 @100
         lose
         cancel

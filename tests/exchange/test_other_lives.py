@@ -171,7 +171,7 @@ SCENES = {
         correct 1 3 @100
         > A/A 0/0 F/1 6/6 4/4 H/4 G/4
         = cancelled cum=3 leaves=0""",
-    "D37 a halt leaves what rests, and the market goes on after it": """
+    "D37 a halt leaves what rests, and the market continues after it": """
         submit buy 5 @100
         halt
         quote 5x99 9x100

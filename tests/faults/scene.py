@@ -25,7 +25,7 @@ from tests.given import approved
 from tests.live import LiveServer
 
 ROUNDS: Final = int(os.environ.get("TORTURE_ROUNDS", "1"))
-"""`make torture` repeats the loops of these scenes so many times as often as `make test`."""
+"""`make torture` repeats the loops of these scenes this many times as often as `make test`."""
 
 PATIENT: Final = {"risk_service": {"timeout_sec": 1.0}}
 """A configuration for scenes that are not about risk being late."""

@@ -94,7 +94,7 @@ async def test_a_service_that_is_cut_off_changes_nothing_after_a_second_and_read
         assert (await house.trader.post("/orders", json=order("again", "bob"), headers=mine)).status_code == 200
 
 
-async def test_a_frozen_service_is_named_and_accepts_nothing_with_the_key_when_it_goes_on(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_a_frozen_service_is_named_and_accepts_nothing_with_the_key_when_it_continues(fresh_nats: LiveServer, tmp_path: Path) -> None:
     async with running(fresh_nats, tmp_path) as house:
         house.oms.freeze()
         waiting = asyncio.create_task(house.submit("meanwhile"))

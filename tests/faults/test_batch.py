@@ -17,7 +17,7 @@ from tests.faults.scene import PATIENT, connected, events_of, order, risk_that_s
 from tests.live import LiveServer
 from tests.process import LiveService
 
-NOBODYS: Final = "0" * 32
+FOREIGN: Final = "0" * 32
 OPEN: Final = 3
 ASK_S: Final = 5.0
 _ANSWERS: Final = decoder(list[dict[str, Any]])
@@ -39,7 +39,7 @@ async def test_of_a_list_all_is_recorded_or_nothing_and_each_item_has_its_answer
     async with risk_that_says_yes(fresh_nats.url), oms.client() as http, connected(fresh_nats.url) as client:
         oms.start(TRADE_FAILPOINT=f"{step}:{OPEN + 1}")
         ids = [(await http.post("/orders", json=order(f"o-{n}"))).json()["order_id"] for n in range(OPEN)]
-        items = [ids[0], NOBODYS, *ids[1:]]
+        items = [ids[0], FOREIGN, *ids[1:]]
         with pytest.raises(Unavailable):
             await asked(client, items)
         assert oms.wait() == KILLED

@@ -41,7 +41,7 @@ async def test_oms_dies_at_a_step_of_append_and_reply(fresh_nats: LiveServer, tm
         first = (await http.post("/orders", json=order("o-1"))).json()
         heard = await _heard(http, order("o-2"))
         assert oms.wait() == KILLED
-        assert heard is None or step == "after_reply", "nobody may have told"
+        assert heard is None or step == "after_reply", "the answer may be lost"
         assert await submitted(fresh_nats) == {"o-1": 1} | ({"o-2": 1} if stored else {})
 
         oms.start()
@@ -158,7 +158,7 @@ async def _taken_by_venues(nats: LiveServer) -> Counter[str]:
     return found
 
 
-async def test_an_id_is_known_for_ever_whatever_the_window_of_the_server(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_an_id_is_known_forever_whatever_the_window_of_the_server(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 5: the index comes from the log, not from JetStream's dedupe window, and not from oms's own store either
     oms = LiveService("oms", fresh_nats, tmp_path / "oms", changes=PATIENT)
     async with risk_that_says_yes(fresh_nats.url), oms.client() as http:

@@ -1,4 +1,4 @@
-"""oms is killed again and again while it recovers: each start begins anew from what verifies, and the last one has everything."""
+"""oms is killed again and again while it recovers: each start begins again from what verifies, and the last one has everything."""
 
 import asyncio
 import random

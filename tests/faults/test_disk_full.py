@@ -1,4 +1,4 @@
-"""A full disk under nats-server: orders are refused and none is lost. Under a service: trading goes on."""
+"""A full disk under nats-server: orders are refused and none is lost. Under a service: trading continues."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ async def test_a_full_disk_refuses_orders_and_loses_none(small_disk: Path, tmp_p
         assert "not healthy" in (await health_trouble(nats.monitor_url) or ""), "nats-server says so itself"
 
         (small_disk / "ballast").unlink()
-        subprocess.run(["mount", "-o", f"remount,size={MORE_MB}m", small_disk], check=True)  # noqa: ASYNC221 - nothing else goes on
+        subprocess.run(["mount", "-o", f"remount,size={MORE_MB}m", small_disk], check=True)  # noqa: ASYNC221 - nothing else continues
         nats.restart()
         await until_ready(http)
         for name, first in accepted.items():
@@ -61,7 +61,7 @@ async def test_a_full_disk_refuses_orders_and_loses_none(small_disk: Path, tmp_p
     nats.stop()
 
 
-async def test_with_no_room_for_logs_orders_marks_and_snapshots_trading_goes_on(
+async def test_with_no_room_for_logs_orders_marks_and_snapshots_trading_continues(
     fresh_nats: LiveServer, small_disk: Path, tmp_path: Path
 ) -> None:
     # FAILURES 48

@@ -120,7 +120,7 @@ RUBBISH: Final = {
 
 @asynccontextmanager
 async def says(nats: LiveServer, payload: bytes) -> AsyncIterator[None]:
-    """Somebody who answers for risk, first, and nonsense."""
+    """A program that answers in place of risk, first, with nonsense."""
 
     async def answer(message: Msg) -> None:
         await message.respond(payload)

@@ -124,7 +124,7 @@ async def test_a_truncated_journal_with_a_foreign_end_is_accepted_and_not_skippe
 
 
 @pytest.mark.timeout(600)
-async def test_a_paper_venue_goes_on_behind_a_foreign_message(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_a_paper_venue_continues_behind_a_foreign_message(fresh_nats: LiveServer, tmp_path: Path) -> None:
     gateway = LiveService("live-gateway", fresh_nats, tmp_path / "gateway")
     gateway.start()
     await put(fresh_nats, "venue.journal.PAPER_A", ANSWER)

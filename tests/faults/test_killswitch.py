@@ -14,7 +14,7 @@ SEED: Final = 7
 
 
 @pytest.mark.timeout(900)
-async def test_after_its_answer_nothing_of_the_scope_is_sent_also_when_everybody_dies_meanwhile(
+async def test_after_its_answer_nothing_of_the_scope_is_sent_also_when_all_processes_die_meanwhile(
     fresh_nats: LiveServer, tmp_path: Path
 ) -> None:
     # FAILURES 40, 41

@@ -86,7 +86,7 @@ async def test_a_leader_without_the_others_proves_nothing_whatever_it_answers(tm
                 asked_at = loop.time()
                 answer = await http.get(path)
                 refused += answer.status_code == 503
-                assert answer.status_code == 503 or asked_at < frozen_at + TRUST_S, "an answer that nobody vouched for"
+                assert answer.status_code == 503 or asked_at < frozen_at + TRUST_S, "an answer without proof"
             for node in others:
                 node.thaw()
             async with asyncio.timeout(ANSWERED_WITHIN_S):

@@ -1,4 +1,4 @@
-"""Nothing that is only read by people stops trading: full disks under logs and under the supervisor, and terminals that nobody reads."""
+"""Output for people never stops trading: full disks under logs and under the supervisor, and terminals that are not read."""
 
 import os
 import select
@@ -36,7 +36,7 @@ def back(stack: LiveStack, name: str, old: int) -> None:
 def log_much(risk: httpx.Client) -> None:
     """A line in risk's log for each request."""
     for number in range(LINES):
-        answer = risk.post("/risk/repeats/nobody/enable", json={"reason": f"{number} " + "x" * 180})
+        answer = risk.post("/risk/repeats/absent/enable", json={"reason": f"{number} " + "x" * 180})
         assert answer.status_code == 200, answer.text
 
 

@@ -78,7 +78,7 @@ async def test_a_slow_journal_is_met_with_a_bound_and_not_with_a_storm(fresh_nat
             statuses, messages = Counter(answer.status_code for answer in crowd), _messages(fresh_nats) - before
             print(trouble, dict(statuses), "in flight at most", most, "messages", messages)
             assert statuses.keys() <= {200, 429, 503}
-            assert statuses[429], "nobody was turned away: the bound was not met"
+            assert statuses[429], "no client was turned away: the bound was not met"
             assert most <= IN_FLIGHT_MAX
             assert messages < CROWD, "what waits is not asked about again and again"
 
@@ -141,7 +141,7 @@ async def test_cut_again_and_again_a_reader_misses_nothing_and_sees_nothing_twic
         assert counts == [head.n] * FOLLOWERS
         assert {each.hexdigest() for each in read} == {written.hexdigest()}
         print(head.n, "commits,", proxy.connections, "connections")
-        assert proxy.connections > CUTS, "nobody was cut off"
+        assert proxy.connections > CUTS, "no connection was cut"
         assert not any(task.done() for task in running)
         for task in running:
             task.cancel()
@@ -171,7 +171,7 @@ async def test_cut_off_while_it_writes_an_oms_answers_every_order_and_stores_it_
             over = True
             await asyncio.gather(*asking)
             assert await submitted(fresh_nats) == dict.fromkeys(answers, 1)
-            assert proxy.connections > WRITER_CUTS, "nobody was cut off"
+            assert proxy.connections > WRITER_CUTS, "no connection was cut"
             before = [(await http.get(f"/orders/{answer['order_id']}")).json() for answer in answers.values()]
             oms.kill()
             oms.start()

@@ -72,7 +72,7 @@ async def test_a_gateway_of_the_users_own_is_a_venue(fresh_nats: LiveServer, tmp
             assert (once["cum_quantity"], once["average_price"], once["fees"]) == (0.1, 45000, 4.5)
             assert (await shown(http, ids["halves"], "filled"))["cum_quantity"] == 0.2, "what differs in anything is another fill"
             twice = await shown(http, ids["twice"], "in_doubt")
-            assert twice["cum_quantity"] == 0.1, "the same fill again, or a second one like it: nobody can tell"
+            assert twice["cum_quantity"] == 0.1, "the same fill again, or a second one like it: they look alike"
             assert (await shown(http, ids["never"], "in_doubt"))["cum_quantity"] == 0
 
             refused = await http.post(f"/orders/{ids['once']}/settle", json={"outcome": "cancelled", "who": "ann", "reason": "x"})

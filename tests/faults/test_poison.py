@@ -1,4 +1,4 @@
-"""A commit that nobody can read, or that does not follow: who reads stops there and names it, however often it is started."""
+"""An unreadable commit, or one that does not follow: each reader stops there and names it, however often it is started."""
 
 import secrets
 from collections.abc import Mapping
@@ -140,7 +140,7 @@ async def test_every_service_ends_at_a_poisoned_commit_and_again_when_it_is_star
     async with risk_that_says_yes(fresh_nats.url), services["oms"].client() as http:
         services["oms"].start()
         order_id = (await answered(http, order("o-1")))["order_id"]
-        assert (await http.delete(f"/orders/{order_id}")).json()["status"] == "cancelled", "so that nobody writes any more"
+        assert (await http.delete(f"/orders/{order_id}")).json()["status"] == "cancelled", "so that nothing more is written"
         for name in ("risk", "exeq", "projector"):
             services[name].begin()
         for name in ("risk", "exeq"):

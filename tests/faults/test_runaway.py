@@ -68,7 +68,7 @@ async def test_a_flood_of_one_account_is_refused_the_others_pass_and_so_do_its_c
         assert (await http.delete(f"/orders/{first['order_id']}")).json()["status"] == "cancelled"
 
 
-async def test_a_client_in_a_loop_is_stopped_until_somebody_enables_it_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_a_client_in_a_loop_is_stopped_until_a_person_enables_it_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 71
     async with AsyncExitStack() as opened:
         http, desk = await opened_house(opened, fresh_nats, tmp_path, limited(repeated_orders_max=REPEATS))
@@ -83,7 +83,7 @@ async def test_a_client_in_a_loop_is_stopped_until_somebody_enables_it_again(fre
         await asyncio.gather(*(client() for _ in range(AT_ONCE)))
         assert outcomes == {"submitted": REPEATS, "repeated_order": SAME - REPEATS}
         assert (await submit(http, "other", "mallory", price="44000"))["status"] == "submitted", "another order is no loop"
-        assert (await submit(http, "same", "alice"))["status"] == "submitted", "nor is the same one of somebody else"
+        assert (await submit(http, "same", "alice"))["status"] == "submitted", "nor is the same one of another account"
         enabled = await desk.post("/risk/repeats/mallory/enable", json={"reason": "the loop is mended", "who": "desk-1"})
         assert (enabled.status_code, enabled.json()["enabled"]) == (200, 1)
         assert (await submit(http, "again", "mallory"))["status"] == "submitted"

@@ -15,7 +15,7 @@ from apps.runtime.failpoint import KILLED
 from domain.order.events import OrderRouted
 from tests.faults.scene import PATIENT, answered, connected, events_of, order, risk_that_says_yes, until, until_ready
 from tests.live import LiveServer
-from tests.process import NOBODY, Changes, LiveService
+from tests.process import NO_SERVER, Changes, LiveService
 
 VENUES = ("PAPER_A", "PAPER_B")
 ORDERS = 8
@@ -27,11 +27,11 @@ class House:
 
     def __init__(self, nats: LiveServer, home: Path, *, valkey_url: str = "", changes: Changes = PATIENT) -> None:
         """With Valkey there is a projector, too. `changes` are for oms."""
-        self.oms = LiveService("oms", nats, home / "oms", valkey_url=valkey_url or NOBODY, changes=changes)
+        self.oms = LiveService("oms", nats, home / "oms", valkey_url=valkey_url or NO_SERVER, changes=changes)
         others = ("exeq", "live-gateway", *(["projector"] if valkey_url else []))
         self.services = {
             "oms": self.oms,
-            **{name: LiveService(name, nats, home / name, valkey_url=valkey_url or NOBODY) for name in others},
+            **{name: LiveService(name, nats, home / name, valkey_url=valkey_url or NO_SERVER) for name in others},
         }
         self.http: dict[str, httpx.AsyncClient] = {}
 
@@ -85,13 +85,13 @@ async def until_met(nats: LiveServer) -> None:
     [
         ("exeq", "before_send", False),
         ("exeq", "before_publish", False),
-        ("exeq", "after_publish", None),  # the client had it; whether it left the machine nobody can tell
+        ("exeq", "after_publish", None),  # the client had it; whether it left the machine is unknown
         ("live-gateway", "before_append", False),
         ("live-gateway", "after_append", True),
         ("live-gateway", "before_report", True),
     ],
 )
-async def test_whoever_dies_in_a_send_no_route_is_sent_twice_and_all_is_settled(  # FAILURES 36
+async def test_whichever_process_dies_in_a_send_no_route_is_sent_twice_and_all_is_settled(  # FAILURES 36
     fresh_nats: LiveServer, tmp_path: Path, name: str, step: str, arrives: bool | None
 ) -> None:
     house = House(fresh_nats, tmp_path)

@@ -19,7 +19,7 @@ FILES: Final = 2 * SILENT + 256
 
 @contextlib.contextmanager
 def silent_crowd(url: str, size: int, say: bytes = b"") -> Iterator[list[socket.socket]]:
-    """So many connections that ask nothing, or that begin to and stop."""
+    """How many connections send nothing, or begin a request and stop."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FILES:
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))

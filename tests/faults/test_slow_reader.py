@@ -47,7 +47,7 @@ async def test_a_reader_that_stops_for_longer_than_an_answer_may_take_applies_ea
         running = asyncio.create_task(follower.run())
         async with asyncio.timeout(120):
             await follower.wait_for(head.seq)
-            head = await journal.append(TEXTS.encode(0, head.n + 1, ["and it goes on"]), head)
+            head = await journal.append(TEXTS.encode(0, head.n + 1, ["and it continues"]), head)
             await follower.wait_for(head.seq)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

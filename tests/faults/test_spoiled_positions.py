@@ -1,4 +1,4 @@
-"""Somebody writes to the positions in Valkey: oms finds it by the journal, puts it right, counts it, and finds nothing the next time."""
+"""A foreign write to the positions in Valkey: oms finds it by the journal, corrects it, counts it, and finds nothing the next time."""
 
 import asyncio
 from decimal import Decimal
@@ -17,7 +17,7 @@ KEY = "position:alice:BTCUSDT"
 
 
 async def upkeep(house: House, *, passes: int) -> dict[str, Any]:
-    """What oms counts after so many more passes."""
+    """What oms counts after this many more passes."""
     before = None
     async with asyncio.timeout(120):
         while True:
@@ -28,7 +28,7 @@ async def upkeep(house: House, *, passes: int) -> dict[str, Any]:
             await asyncio.sleep(0.1)
 
 
-async def test_a_spoiled_position_is_put_right_within_one_interval(
+async def test_a_spoiled_position_is_corrected_within_one_interval(
     fresh_nats: LiveServer, fresh_valkey: LiveServer, tmp_path: Path
 ) -> None:
     house = House(fresh_nats, tmp_path, valkey_url=fresh_valkey.url, changes=CHANGES)

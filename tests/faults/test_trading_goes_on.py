@@ -27,7 +27,7 @@ PATIENT_S: Final = 120.0
 
 @asynccontextmanager
 async def trading(house: House, nats: LiveServer) -> AsyncIterator[tuple[Client, Wire, httpx.AsyncClient]]:
-    """A house under load, with somebody on the wire."""
+    """A system under load, with a foreign client on the wire."""
     async with AsyncExitStack() as opened:
         opened.callback(house.stop)
         for service in house.services:
@@ -68,10 +68,10 @@ async def venues_come_back(house: House, exeq: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_ticks_that_are_no_quotes_are_counted_and_everything_goes_on(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_ticks_that_are_no_quotes_are_counted_and_everything_continues(fresh_nats: LiveServer, tmp_path: Path) -> None:
     house = House(fresh_nats, tmp_path)
     async with trading(house, fresh_nats) as (client, wire, _):
-        # as PAPER_A and PAPER_B would say it; A and B themselves are venues that nobody has heard of
+        # as PAPER_A and PAPER_B would say it; A and B themselves are unknown venues
         sent = 0
         for _ in range(TIMES):
             for _, payload in CASES:
@@ -91,7 +91,7 @@ async def test_ticks_that_are_no_quotes_are_counted_and_everything_goes_on(fresh
                 assert "BTCUSDT" in shown["quoted"]
 
 
-async def test_helper_programs_that_cannot_be_started_are_counted_and_exeq_goes_on(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_helper_programs_that_cannot_be_started_are_counted_and_exeq_continues(fresh_nats: LiveServer, tmp_path: Path) -> None:
     house = House(fresh_nats, tmp_path)
     python = tmp_path / "python"
     python.symlink_to(sys.executable)

@@ -94,7 +94,7 @@ class Load:
                     return found
                 assert answer is None or answer.status_code in (408, 429, 503), answer.text
                 await asyncio.sleep(0.05)
-        raise AssertionError("it counts for ever")
+        raise AssertionError("it counts forever")
 
     async def more(self) -> None:
         """Until some more were answered."""

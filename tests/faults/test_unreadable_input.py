@@ -1,4 +1,4 @@
-"""Input that nobody can read, of clients, services and venues: it is answered, counted or set aside, and all the rest flows."""
+"""Unreadable input, of clients, services and venues: it is answered, counted or set aside, and all the rest flows."""
 
 import asyncio
 from decimal import Decimal

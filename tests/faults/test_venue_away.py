@@ -1,6 +1,6 @@
 """A venue goes away with orders working there, and comes back: what it had not answered is in doubt until then, and nothing else is.
 
-What we have otherwise than it is put right.
+What we have otherwise than it is corrected.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ async def compared(house: House) -> None:
     await asyncio.sleep(0.2)
 
 
-async def test_what_differs_is_shown_then_put_right_and_the_second_pass_finds_nothing(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_what_differs_is_shown_then_corrected_and_the_second_pass_finds_nothing(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 38
     house = House(fresh_nats, tmp_path)
     async with house.living(fresh_nats):
@@ -118,7 +118,7 @@ async def test_what_differs_is_shown_then_put_right_and_the_second_pass_finds_no
         assert (after["status"], after["cum_quantity"]) == ("cancelled", 0)
 
 
-async def test_a_pass_goes_on_from_where_the_last_one_ended_and_begins_anew_when_an_old_order_moves(
+async def test_a_pass_continues_from_where_the_last_one_ended_and_begins_again_when_an_old_order_moves(
     fresh_nats: LiveServer, tmp_path: Path
 ) -> None:
     # FAILURES 38

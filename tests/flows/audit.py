@@ -25,7 +25,7 @@ from tests.flows.traffic import Asked, Traffic, first_answer
 from tests.stack import LiveStack
 
 SETTLED_WITHIN_S: Final = 120.0
-"""A route that nobody answered is asked about after 2 s, and absent after it was denied three times, a second apart."""
+"""A route without an answer is asked about after 2 s, and absent after it was denied three times, a second apart."""
 PROJECTED_WITHIN_S: Final = 120.0
 ANSWERS_AT_ONCE: Final = 8
 VENUES: Final = ("PAPER_A", "PAPER_B")
@@ -101,7 +101,7 @@ async def _found_once(http: httpx.AsyncClient, asked: Asked) -> None:
 
 
 def _the_orders_are_those_asked_for(traffic: Traffic, orders: list[dict[str, Any]], events: list[tuple[int, OrderEvent]]) -> Settled:
-    """None lost, none twice, none that nobody asked for; the journal has each at the sequence that was answered."""
+    """None lost, none twice, none without a request; the journal has each at the sequence that was answered."""
     answered = {asked.answer["order_id"]: asked for asked in traffic.asked}
     assert sorted(order["order_id"] for order in orders) == sorted(answered)
     mine = [(seq, event) for seq, event in events if event.order_id in answered]

@@ -86,12 +86,12 @@ def recorded(stack: LiveStack) -> Recorded:
         now = _recorded(stack)
         if now == last:
             return now
-        assert time.monotonic() < deadline, "somebody trades here: it does not become quiet"
+        assert time.monotonic() < deadline, "there is trading here: it does not become quiet"
         last = now
 
 
 def _recorded(stack: LiveStack) -> Recorded:
     oms = httpx.get(f"{stack.url('oms')}/stats").json()
     risk = httpx.get(f"{stack.url('risk')}/stats").json()
-    asked = risk["checks"] - risk["dry"]  # oms's own health asks about an order that is nobody's
+    asked = risk["checks"] - risk["dry"]  # oms's own health asks about an order of no account
     return Recorded(oms["seq"], oms["orders"], asked, json.dumps(risk["reservations"]))

@@ -60,7 +60,7 @@ class LivedDay:
         return list(page["orders"])
 
     async def fills(self, account: str, at_least: int) -> list[Answer]:
-        """The table is written in batches: wait for so many rows."""
+        """The table is written in batches: wait for this many rows."""
         params = {"limit": ROWS_MAX}
         found = await self._soon(f"/fills/{account}", lambda now: len(now["fills"]) >= at_least, params)
         return list(found["fills"])

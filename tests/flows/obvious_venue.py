@@ -167,7 +167,7 @@ class ObviousVenue:
         self._open: list[Order] = []
         self._ticket = 0
 
-    # What it hears
+    # What it receives
 
     def new(self, order: Order, now: int = 0) -> None:
         order.venue = self.terms.name
@@ -336,7 +336,7 @@ class ObviousVenue:
         return max([gone + sum((size for price, size in own_side if price == order.price), ZERO), *others])
 
     def _leave(self, order: Order, price: Decimal | None) -> None:
-        """Its place, to come back to another; what was counted there is forgotten when nobody stays."""
+        """Its place, to come back to another; what was counted there is dropped when no order stays."""
         order.place = "moving"
         self._tidy(keep=order)
 

@@ -24,7 +24,7 @@ QUANTITY_MAX: Final = Decimal(1_000_000)
 ACCOUNTS: Final = ("ann", "bob", "cem", "dov")
 EARLY: Final = "early"
 """Trades only before the first quote, when another venue may be chosen. So every account has each symbol at one venue,
-whose reports come in order; between venues nobody promises one."""
+whose reports come in order; between venues there is no order."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass
 class Stop:
-    """A place in the day: play so many rows, then ask for all this, symbol by symbol in the order given."""
+    """A place in the day: play this many rows, then ask for all this, symbol by symbol in the order given."""
 
     rows: int
     asks: dict[str, list[tuple[str, Order]]] = field(default_factory=dict)

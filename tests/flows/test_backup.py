@@ -64,7 +64,7 @@ def test_a_destroyed_stack_comes_back_from_its_backup(tmp_path: Path) -> None:
         assert everything(stack) == before
         assert stack.trade("verify").returncode == Exit.DONE
         with stack.client() as oms:
-            assert oms.post("/orders", json=body(3)).json()["replayed"] is True, "it is the same order for ever"
+            assert oms.post("/orders", json=body(3)).json()["replayed"] is True, "it is the same order forever"
             assert oms.post("/orders", json=body(99)).json()["status"] == "submitted"
     finally:
         stack.close()

@@ -41,7 +41,7 @@ async def struck(stack: LiveStack, name: str) -> None:
     settled = await audit(stack, traffic)
     assert settled.filled > ACCOUNTS, "nothing but the seeds was filled: it proves nothing"
     if name in ("oms", "unit"):
-        assert traffic.tries_in_vain, "nobody noticed the death: it proves nothing"
+        assert traffic.tries_in_vain, "no client noticed the death: it proves nothing"
     if name not in ("nats", "exeq", "unit", "live-gateway"):
         assert settled.never_arrived == 0, "no request to a venue went through what died"
 

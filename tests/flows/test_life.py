@@ -54,7 +54,7 @@ async def heard_while(stack: LiveStack, subject: str, act: Callable[[], T]) -> t
     return heard, done
 
 
-async def test_whoever_listens_hears_the_updates_and_reports_of_an_order_and_nobody_else_costs_anything(running: LiveStack) -> None:
+async def test_subscribers_receive_the_updates_and_reports_of_an_order_and_others_cost_nothing(running: LiveStack) -> None:
     def submit_and_wait() -> dict[str, Any]:
         with running.client() as http:
             answer = http.post("/orders", json={**EXAMPLE, "account": "listened"}).json()

@@ -1,4 +1,4 @@
-"""`trade replay positions`: the journal alone says what everybody holds, and puts Valkey right."""
+"""`trade replay positions`: the journal alone says what every account holds, and corrects Valkey."""
 
 import contextlib
 import shutil
@@ -18,7 +18,7 @@ ALONE: Final = "order_management:\n  reconcile_positions_interval_sec: 86400\n"
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    """ann bought 0.2 and sold 0.05 of it, bob bought 0.1. Every scene leaves it so, with Valkey put right."""
+    """ann bought 0.2 and sold 0.05 of it, bob bought 0.1. Every scene leaves it so, with Valkey corrected."""
     home = tmp_path_factory.mktemp("replay")
     shutil.copytree(PATIENT, home / "config")
     with (home / "config/oms/config.yaml").open("a") as file:
@@ -84,7 +84,7 @@ def test_an_emptied_valkey_is_filled_again_from_the_journal(stack: LiveStack) ->
     assert quantity_in(stack) == "0.15"
 
 
-def test_a_wrong_value_is_shown_and_put_right(stack: LiveStack) -> None:
+def test_a_wrong_value_is_shown_and_corrected(stack: LiveStack) -> None:
     with valkey_of(stack) as valkey:
         valkey.hset(KEY, "quantity", "7")
     said = replayed(stack, code=1)
@@ -100,7 +100,7 @@ def test_a_wrong_value_is_shown_and_put_right(stack: LiveStack) -> None:
     replayed(stack)
 
 
-def test_what_was_put_right_is_built_upon(stack: LiveStack) -> None:
+def test_what_was_corrected_is_built_upon(stack: LiveStack) -> None:
     with valkey_of(stack) as valkey:
         valkey.hset(KEY, "quantity", "7")
     replayed(stack, "--write")
@@ -111,7 +111,7 @@ def test_what_was_put_right_is_built_upon(stack: LiveStack) -> None:
     replayed(stack)
 
 
-def test_a_position_that_somebody_deleted_is_missed_and_put_right(stack: LiveStack) -> None:
+def test_a_deleted_position_is_missed_and_corrected(stack: LiveStack) -> None:
     with valkey_of(stack) as valkey:
         valkey.delete(KEY)
     assert "0.15" in replayed(stack, code=1)
@@ -135,6 +135,6 @@ def test_a_sequence_that_is_not_there_is_refused(stack: LiveStack) -> None:
     assert "The journal ends at sequence" in sentences(replayed(stack, "--to-seq", "1000000", code=1))
 
 
-def test_one_cannot_put_right_a_part_or_the_past(stack: LiveStack) -> None:
+def test_a_part_or_the_past_cannot_be_corrected(stack: LiveStack) -> None:
     assert "--write repairs all positions" in sentences(replayed(stack, "--write", "--account", "ann", code=2))
     replayed(stack, "--write", "--to-seq", "1", code=2)

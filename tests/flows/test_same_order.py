@@ -1,4 +1,4 @@
-"""One order for one client_order_id: at once, with another body, after a restart, and when nobody could say what became of it."""
+"""One order for one client_order_id: at once, with another body, after a restart, and when its outcome was unknown."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""A whole stack that keeps snapshots every moment: stopped, killed, its snapshots spoilt, it goes on as if it had read all."""
+"""A whole stack that keeps snapshots every moment: stopped, killed, its snapshots spoilt, it continues as if it had read all."""
 
 import asyncio
 import json

@@ -74,7 +74,7 @@ async def test_stopped_in_the_middle_of_the_traffic_it_ends_well_and_carries_on(
     stopped.topology = then
     await asyncio.to_thread(stopped.start)
     await flowing
-    assert traffic.tries_in_vain, "nobody noticed: it proves nothing"
+    assert traffic.tries_in_vain, "no client noticed: it proves nothing"
     assert traffic.refusals() <= set(RISK_WAS_SILENT)
     settled = await audit(stopped, traffic)
     assert settled.filled > ACCOUNTS, "nothing but the seeds was filled: it proves nothing"
@@ -86,7 +86,7 @@ async def test_stopped_in_the_middle_of_the_traffic_it_ends_well_and_carries_on(
 
 
 @pytest.mark.parametrize("name", ["exeq", "live-gateway"])
-def test_a_cancel_that_nobody_could_send_is_sent_later(stopped: LiveStack, name: str) -> None:  # FAILURES 36
+def test_a_cancel_that_could_not_be_sent_is_sent_later(stopped: LiveStack, name: str) -> None:  # FAILURES 36
     order_id = resting(stopped, f"cancel-{name}")
     stopped.kill(name)
     with stopped.client() as http:

@@ -71,7 +71,7 @@ def test_a_stack_that_is_whole_verifies(stack: LiveStack) -> None:
     assert by_oms["checks"] == report["checks"], "both look at the same things, and nothing happens meanwhile"
 
 
-def test_a_changed_position_is_found_by_both_and_put_right(stack: LiveStack) -> None:
+def test_a_changed_position_is_found_by_both_and_corrected(stack: LiveStack) -> None:
     with contextlib.closing(redis.Redis.from_url(stack.url("valkey"), db=5, decode_responses=True)) as valkey:
         valkey.hset(KEY, "quantity", "7")
     done = stack.trade("verify")

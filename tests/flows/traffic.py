@@ -69,7 +69,7 @@ class Traffic:
                 await asyncio.sleep(AGAIN_S)
 
     async def flow(self, orders: int, a_second: float) -> None:
-        """So many orders, or until it is `over`, from several connections, none sent before its time. Returns when all are answered."""
+        """This many orders, or until it is `over`, from several connections, none sent before its time. Returns when all are answered."""
         work = enumerate(self._orders(orders))
         began = asyncio.get_running_loop().time()
 

@@ -1,7 +1,7 @@
-"""Journals of every release, kept as they were written: each must replay to the states that were recorded with it, for ever.
+"""Journals of every release, kept as they were written: each must replay to the states that were recorded with it, forever.
 
 `python -m tests.golden --write NAME` makes one from the scenes; a journal that is there is never written again. `--record` renews the
-states beside all journals, for when a fold was meant to change: what changed is then in the commit, for everybody to see.
+states beside all journals, for when a fold was meant to change: what changed is then in the commit, where it is seen.
 Orders are here; `access` and `controls` are risk's two journals, with whole states instead of hashes: risk_journals.py.
 """
 
@@ -68,7 +68,7 @@ def replayed(journal: Sequence[bytes]) -> Recorded:
 
 
 class Folds:
-    """Everybody who makes a state of the order journal."""
+    """All folds that make a state of the order journal."""
 
     def __init__(self) -> None:
         self.orders = Orders()

@@ -72,7 +72,7 @@ def test_what_is_excused_is_still_in_no_journal() -> None:
 
 
 def test_the_scenes_are_in_the_newest_journal() -> None:
-    """Else nobody would notice that what they say is in no journal."""
+    """Otherwise it would not be noticed that what they say is in no journal."""
     written = [ORDER_COMMITS.encode(0, n, events) for n, events in enumerate(journal(), 1)]
     assert any(golden.payloads(name) == written for name in NAMES), "run: python -m tests.golden --write RELEASE"
 

@@ -70,7 +70,7 @@ def hunt(jobs: int) -> int:
         crowd.close()
     print("| bug | seeds | seen as |\n|---|---|---|")
     for words, found in caught.items():
-        seen = sorted({violation.name for violation in found.outcome.violations}) if found.outcome else ["nobody"]
+        seen = sorted({violation.name for violation in found.outcome.violations}) if found.outcome else ["none"]
         only = f" ({', '.join(PLANTS[words][1])})" if PLANTS[words][1] else ""
         print(f"| {words} | {found.count}{only} | {', '.join(f'`{name}`' for name in seen)} |")
     return 0 if all(found.outcome for found in caught.values()) else 1

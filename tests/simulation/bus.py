@@ -18,7 +18,7 @@ FIRST_S, JITTER_S = 0.0001, 0.0004
 
 
 class Message(msgspec.Struct):
-    """What a callback gets: as much of nats.aio.msg.Msg as anybody reads."""
+    """What a callback gets: as much of nats.aio.msg.Msg as is read."""
 
     client: Any
     subject: str

@@ -13,7 +13,7 @@ WORKERS_MAX: Final = 8
 
 
 class Crowd:
-    """As many workers as there are cores; one, when somebody else spreads the work already."""
+    """As many workers as there are cores; one, when another runner spreads the work already."""
 
     def __init__(self, workers: int = 0) -> None:
         wanted = workers or (1 if "PYTEST_XDIST_WORKER" in os.environ else len(os.sched_getaffinity(0)))

@@ -54,13 +54,13 @@ def _weather(chance: random.Random, kinds: list[str]) -> Weather:
 
 
 async def crash(house: House, chance: random.Random) -> None:
-    """Somebody dies between two moments."""
+    """A process dies between two moments."""
     house.kill(chance.choice(LIKELY_TO_DIE), "crash")
     await asyncio.sleep(0)
 
 
 async def crash_at_a_step(house: House, chance: random.Random) -> None:
-    """Somebody dies right before or right after something leaves it: a message, a commit."""
+    """A process dies right before or right after something leaves it: a message, a commit."""
     house.doom(chance.choice(LIKELY_TO_DIE), chance.randint(1, 12), before=chance.random() < 0.5)
 
 
@@ -85,7 +85,7 @@ async def freeze(house: House, chance: random.Random) -> None:
     house.freeze(process.name, frozen=True)
     longest_s = chance.choice((0.05, 0.5, STOPPED_MAX_S if "oms" in house.together(process.name) else 3.0))
     await asyncio.sleep(longest_s * chance.random())
-    house.world.tell("%s goes on", process.name)
+    house.world.tell("%s continues", process.name)
     for each in stopped:
         each.freeze(frozen=False)
 
@@ -102,7 +102,7 @@ async def two_writers(house: House, chance: random.Random) -> None:
 
 
 async def partition(house: House, chance: random.Random) -> None:
-    """Two services do not hear each other; with everybody else all is well."""
+    """Two services cannot reach each other; all other connections work."""
     first, second = chance.sample(SERVICES[:4], 2)
     house.world.tell("%s and %s are apart", first, second)
     weather = house.world.weather
@@ -150,7 +150,7 @@ async def stale_reader(house: House, chance: random.Random) -> None:
 
 
 async def slow_start(house: House, chance: random.Random) -> None:
-    """Somebody dies, and who comes after it reads late."""
+    """A process dies, and its successor reads late."""
     name = chance.choice(("risk", "exeq", "oms"))
     house.kill(name, "slow start")
     for disk in house.ground.disks:
@@ -185,7 +185,7 @@ async def store_trouble(house: House, chance: random.Random) -> None:
 
 
 async def kill_switch(house: House, chance: random.Random) -> None:
-    """Somebody forbids something, and allows it again: before the trouble ends, so that every order can come to its end."""
+    """An operator forbids something, and allows it again: before the trouble ends, so that every order can come to its end."""
     operator, scope = house.operator, chance.choice(SCOPES)
     if scope in operator.busy:
         return

@@ -12,13 +12,13 @@ from tests.simulation.world import World
 
 APPEND_S, READ_S = 0.0008, 0.0005
 GIVE_UP_S = 0.7
-"""A writer that hears nothing waits so long, then says that it does not know."""
+"""A writer that receives nothing waits so long, then says that it does not know."""
 LATE_MAX_S = 0.8
 """How long after that a copy may still be stored. All together less than a reservation of risk holds: see docs/verification.md."""
 
 
 class Disk:
-    """The server's side of one journal: what is stored is stored, whoever asked for it may be dead by then."""
+    """The server's side of one journal: what is stored is stored, its writer may be dead by then."""
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -46,7 +46,7 @@ class Disk:
         return head
 
     def disturb(self) -> None:
-        """Whoever waits for news looks up, and finds the connection gone or the server down."""
+        """A reader that waits finds the connection gone or the server down."""
         self.log.arrived.set()
         self.log.arrived = asyncio.Event()
 
@@ -80,7 +80,7 @@ class SimJournal:
         return await self._memory.foreign(after)  # at once: the trouble of a run stays what its seed says
 
     async def append(self, payload: bytes, after: Head) -> Head:
-        """Every outcome the real one has: stored, fenced, surely not stored, or nobody knows (and then perhaps stored later)."""
+        """Every outcome the real one has: stored, fenced, surely not stored, or unknown (and then perhaps stored later)."""
         disk, chance = self._disk, self._disk.random
         self._check_up(sent=False)
         await self._world.step(self._client, f"append {after.n + 1}", before=True)

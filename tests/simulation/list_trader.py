@@ -21,7 +21,7 @@ from tests.simulation.world import World
 
 LISTS = 6
 PLACED_IN = 4
-"""One history of so many has lists."""
+"""One history of this many has lists."""
 ASK_AGAIN_S, ASK_AGAIN_MAX = 0.4, 400
 HTTP_TIMEOUT_S = 2.5
 BY = "PKLISTS2222222222222"

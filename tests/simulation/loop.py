@@ -18,7 +18,7 @@ TURNS_MAX = 20_000
 
 
 class Deadlock(Exception):
-    """Nothing happens any more, or always the same: everybody waits for somebody else, or somebody never waits."""
+    """Nothing happens any more, or always the same: every task waits for another, or one never waits."""
 
 
 class Owner(Protocol):
@@ -29,7 +29,7 @@ class Owner(Protocol):
 
 
 OWNER: ContextVar[Owner | None] = ContextVar("owner", default=None)
-"""In whose name code runs. Tasks and timers inherit it from whoever made them."""
+"""In whose name code runs. Tasks and timers inherit it from their maker."""
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -89,7 +89,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._turns = 0
         self._turns += 1
         if self._turns > TURNS_MAX:
-            raise Deadlock("somebody is busy for ever, and time stands still")
+            raise Deadlock("a task is busy forever, and time does not move")
         while timers and timers[0][0] <= self._now:
             ready.append(heapq.heappop(timers)[2])
         for _ in range(len(ready)):
@@ -102,7 +102,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 handle._run()
 
     def look_again(self) -> None:
-        """Somebody was stopped, or goes on. What belongs to who is stopped is put aside until then, as SIGSTOP does it."""
+        """A process was stopped, or continues. What belongs to a stopped one is put aside until then, as SIGSTOP does it."""
         self._watched = True
         self._ready.extendleft(reversed(self._aside))
         self._aside = []
@@ -118,7 +118,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def _write_to_self(self) -> None:
-        """Nobody sleeps who had to be woken."""
+        """No task sleeps that had to be woken."""
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It is thrown away when its time comes."""
@@ -138,7 +138,7 @@ def _called(future: asyncio.Future[Any], call: Callable[[], Any]) -> None:
         return
     try:
         future.set_result(call())
-    except Exception as error:  # noqa: BLE001 - as a thread does: whatever it raises goes to whoever waits for it
+    except Exception as error:  # noqa: BLE001 - as a thread does: whatever it raises goes to its waiter
         future.set_exception(error)
 
 

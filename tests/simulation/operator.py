@@ -20,7 +20,7 @@ Make = Callable[[int], ControlEvent]
 
 
 class Operator:
-    """`obeyed`: scopes of which nothing may be sent now, because somebody was told so. One person is `busy` with a scope at a time."""
+    """`obeyed`: scopes of which nothing may be sent now, as a service acknowledged. One person is `busy` with a scope at a time."""
 
     def __init__(self, world: World, risk: Callable[[], RiskService]) -> None:
         self._world = world
@@ -66,7 +66,7 @@ class Operator:
         """Something new leaves for a venue."""
         scopes = (*scopes_of(request.account, request.symbol, request.venue), f"block:{request.symbol}")
         for scope in self.obeyed.intersection(scopes):
-            self._world.violated("obeyed", request.route_id, f"was sent though {scope} is forbidden, and everybody obeys")
+            self._world.violated("obeyed", request.route_id, f"was sent though {scope} is forbidden, and all services obey")
 
 
 async def _recorded(risk: RiskService, make: Make) -> Mapping[str, str]:

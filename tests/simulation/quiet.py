@@ -1,4 +1,4 @@
-"""Logs become part of the story, and whoever asks for the time gets the loop's."""
+"""Logs become part of the story, and every reader of the time gets the loop's."""
 
 import asyncio
 import contextlib

@@ -11,7 +11,7 @@ import msgspec
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper.book import PaperOrder, PaperState
-from domain.paper.events import Message, Reported, RequestTaken, VenueEvent
+from domain.paper.events import Message, PartShown, Reported, RequestTaken, VenueEvent
 from domain.paper.venue import PaperVenue
 from domain.values import ZERO, Side, TimeInForce, order_id_of
 from tests.simulation import market
@@ -80,6 +80,8 @@ class RogueVenue(PaperVenue):
         for route_id in late:
             order = self.orders[route_id]
             yield Reported(report=_of(order, self.name, now_ns, report=ReportKind.ACCEPTED), shard=order.request.shard)
+            if order.request.display_quantity is not None:
+                yield PartShown(at=now_ns, route_id=route_id, quantity=order.next_part)
 
     def _told(self, event: Reported) -> Iterator[VenueEvent]:
         """One report, as this venue tells it."""
@@ -146,7 +148,7 @@ class RogueVenue(PaperVenue):
             yield msgspec.structs.replace(taken_back, report=ReportKind.CANCELLED, exec_id="", quantity=None, price=None, reason="busted")
 
     def _strange(self, quote: Quote, now_ns: int) -> VenueReport:
-        order_id = order_id_of("nobody", str(now_ns))
+        order_id = order_id_of("absent", str(now_ns))
         return VenueReport(
             report=ReportKind.FILL,
             order_id=order_id,
@@ -164,7 +166,7 @@ class RogueVenue(PaperVenue):
         )
 
     def _numbered(self, events: list[VenueEvent]) -> Iterator[VenueEvent]:
-        """Anew, in the order in which it is told now."""
+        """Again, in the order in which it is told now."""
         seqs = dict(self.report_seqs)
         for event in events:
             if isinstance(event, Reported):
@@ -194,7 +196,7 @@ class RogueVenue(PaperVenue):
 
     @staticmethod
     def _ours(order: PaperOrder, report: VenueReport) -> bool:
-        """Is it a trade at all, as far as anybody can read it?"""
+        """Is it a trade at all, as far as it can be read?"""
         return report.quantity is not None and report.quantity > ZERO and report.side is order.request.side
 
     def _lawful(self, order: PaperOrder, report: VenueReport) -> bool:

@@ -22,6 +22,7 @@ from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.timed_orders import TimedOrders
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
@@ -197,7 +198,7 @@ class Process(ABC):
             task.cancel()
 
     def lost_errors(self) -> Iterator[BaseException]:
-        """What a task raised and nobody ever looked at."""
+        """What a task raised and was never awaited."""
         for task in self.tasks:
             if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):
                 yield error
@@ -280,10 +281,10 @@ class RiskService(Process):
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        ear = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
-        await ear.start()
+        handler = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
+        await handler.start()
         if self.unit:
-            self.unit.decide, self.unit.decide_list = ear.decide, ear.decide_list
+            self.unit.decide, self.unit.decide_list = handler.decide, handler.decide_list
         self.obeying = ControlAcks(client)  # type: ignore[arg-type]
         self.control_log = ControlLog(journal, CONTROL_COMMITS, blocks, controls)
         await LocalKillReports(client, self.control_log).start()  # type: ignore[arg-type]
@@ -297,7 +298,7 @@ class Exeq(Process):
         client: Any = self.client
         controls, quotes, publisher = Controls(), Market(), Publisher(client)
         await Ticks(quotes.update, market.LISTED, self.clock.monotonic_ns).start(client)
-        venues = {name: RoutedVenue(name, v.maker_bps, v.taker_bps, v.symbols) for name, v in market.VENUES.items()}
+        venues = {name: RoutedVenue(name, v.maker_bps, v.taker_bps, v.symbols, icebergs=True) for name, v in market.VENUES.items()}
         executions, rules = Executions(holds_stops=self.holds_stops), RoutingRules("lowest_cost", 10_000_000_000)
         switch = SendSwitch(controls, None)
         sender = f"exeq-{self.ground.network.next_number()}"
@@ -327,6 +328,7 @@ class Exeq(Process):
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
         self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
+        self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
 
 
 class RogueHost(VenueHost):

@@ -93,7 +93,7 @@ BROKEN: dict[str, tuple[Break, set[str]]] = {
     "another side than the order's": (lambda es: changed(es, e.OrderFilled, symbol="ETHUSDT"), {"trade_once"}),
     "a fill that does not fill": (lambda es: changed(es, e.OrderFilled, status=State.PARTIALLY_FILLED), {"filled_is_full"}),
     "a late flag out of place": (lambda es: changed(es, e.OrderFilled, late=True), {"flags"}),
-    "an overfill nobody flagged": (lambda es: changed(es, e.OrderFilled, quantity=Decimal(11)), {"flags", "filled_is_full", "risk_limit"}),
+    "an overfill without a flag": (lambda es: changed(es, e.OrderFilled, quantity=Decimal(11)), {"flags", "filled_is_full", "risk_limit"}),
     "a bust of nothing": (lambda es: [*es, _bust(es)], {"trade_once"}),
     "a route twice": (lambda es: [*es[:4], es[3], *es[4:]], {"lawful_step", "one_route_an_id"}),
     "reports out of order": (lambda es: [*es[:5], es[6], es[5]], {"report_order"}),
@@ -111,7 +111,7 @@ def _bust(events: list[e.OrderEvent]) -> e.OrderEvent:
     last = events[-1]
     assert isinstance(last, e.OrderFilled)
     fields = {f: getattr(last, f) for f in e.TradeBusted.__struct_fields__ if hasattr(last, f)}
-    return e.TradeBusted(**fields | {"exec_id": "nobody's", "report_seq": 4})
+    return e.TradeBusted(**fields | {"exec_id": "unowned", "report_seq": 4})
 
 
 def _second(events: Sequence[e.OrderEvent]) -> list[e.OrderEvent]:
@@ -215,7 +215,7 @@ def test_an_acked_order_that_is_nowhere_is_lost() -> None:
         ([ObservedSend("new", ORDER_ID, "R2", 4)], {"logged_before_wire"}),
         ([ObservedSend("cancel", ORDER_ID, "R1", 4)], {"logged_before_wire"}),
         ([ObservedSend("replace", ORDER_ID, "R1", 4)], {"logged_before_wire", "replaced_after_first_word"}),
-        ([ObservedSend("new", "nobody", "R1", 4)], {"logged_before_wire"}),
+        ([ObservedSend("new", "absent", "R1", 4)], {"logged_before_wire"}),
     ],
 )
 def test_nothing_is_sent_twice_or_before_it_is_logged(sends: list[ObservedSend], found: set[str]) -> None:
@@ -344,7 +344,7 @@ def test_while_things_go_wrong_our_view_may_only_be_behind() -> None:
     assert names(checker.check_venue(audited(life(*REPORTS)), "PAPER_A", venue_log(), settled=False)) == {"venue_trades"}
 
 
-def test_an_order_that_waits_for_ever_and_a_reservation_that_stays_are_seen() -> None:
+def test_an_order_that_waits_forever_and_a_reservation_that_stays_are_seen() -> None:
     assert names(checker.check_settled(audited(life()[:3]), ())) == {"liveness"}
     assert names(checker.check_settled(audited(life()), ())) == {"liveness"}, "routed, and the venue never said a word"
     assert not names(checker.check_settled(audited(life(*REPORTS[:1])), ()))

@@ -28,15 +28,15 @@ def test_an_hour_passes_at_once_and_in_order() -> None:
     assert seen == [("a", 0.25), ("b", 3600), ("c", 3600)]
 
 
-def test_waiting_for_nobody_is_an_error_and_so_is_never_waiting() -> None:
-    async def nobody(loop: VirtualLoop) -> None:
+def test_waiting_for_nothing_is_an_error_and_so_is_never_waiting() -> None:
+    async def endless(loop: VirtualLoop) -> None:
         await asyncio.Event().wait()
 
     async def always(loop: VirtualLoop) -> None:
         while True:
             await asyncio.sleep(0)
 
-    for main in (nobody, always):
+    for main in (endless, always):
         with pytest.raises(Deadlock):
             run_virtually(main)
 
@@ -47,7 +47,7 @@ class Stoppable:
         self.frozen = False
 
 
-def test_who_is_stopped_does_nothing_and_goes_on_later() -> None:
+def test_who_is_stopped_does_nothing_and_continues_later() -> None:
     owner, seen = Stoppable(), []
 
     async def count() -> None:

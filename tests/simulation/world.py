@@ -70,11 +70,11 @@ class World:
 
     @property
     def told(self) -> bool:
-        """Does anybody listen to the story?"""
+        """Whether the story has a listener."""
         return self._tell is not None
 
     def steady_ns(self) -> int:
-        """A clock that only goes on."""
+        """A clock that only continues."""
         return int(self.loop.time() * 1e9)
 
     def tell(self, text: str, *values: Any) -> None:

@@ -32,7 +32,7 @@ from tests.torture.stampede import stampede
 
 HISTORIES_AT_ONCE: Final = 1_000
 DEATH_EVERY: Final = 50
-"""Switches that are thrown while everybody is alive, for each one that is not."""
+"""Switches that are thrown while all processes are alive, for each one that is not."""
 
 Run = Callable[[int, int, Path], str]
 """Rounds, seed and a directory; what it came to, in a line. AssertionError when a promise was broken."""

@@ -30,7 +30,7 @@ from tests.faults.scene import PATIENT, WITHOUT_CLOSES, events_of
 from tests.flows.traffic import RISK_WAS_SILENT
 from tests.live import LiveProcess, LiveServer
 from tests.ports import free_ports
-from tests.process import NOBODY, Changes, LiveService
+from tests.process import NO_SERVER, Changes, LiveService
 
 Tell = Callable[[str], None]
 Found = dict[str, Any]
@@ -39,7 +39,7 @@ STEPS: Final = ("before_append", "after_append")
 DEATHS: Final = 6
 EVERY_MAX: Final = 4
 ATTEMPTS: Final = 20
-"""The process dies after 1 to so many commits, counted from its start."""
+"""The process dies after 1 to EVERY_MAX commits, counted from its start."""
 WITHIN_S: Final = 240.0
 POLL_S: Final = 0.03
 CHANGES: Final[Mapping[str, Changes]] = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
@@ -71,7 +71,7 @@ class UnitProcess(LiveProcess):
         own |= {f"TRADE_{n.upper()}_METRICS_PORT": str(port) for n, port in zip(UNITED, numbers[len(UNITED) :], strict=True)}
         own |= {f"TRADE_{name.upper()}_CONFIG": str(file) for name, file in files.items()}
         common = {"TRADE_HOST": HOST, "TRADE_NATS_URL": nats.url, "TRADE_NATS_MONITOR_URL": nats.monitor_url, "TRADE_FILLS": "sqlite"}
-        common |= {"TRADE_VALKEY_URL": NOBODY, "TRADE_DATA_DIR": str(home), "TRADE_LOG_DIR": str(home)}
+        common |= {"TRADE_VALKEY_URL": NO_SERVER, "TRADE_DATA_DIR": str(home), "TRADE_LOG_DIR": str(home)}
 
         def probe() -> None:
             for port in ports.values():
@@ -281,6 +281,6 @@ async def bracket(lives: Sequence[Sequence[str]], nats: LiveServer, home: Path, 
 
 
 def lives_of(rounds: int, seed: int) -> list[list[str]]:
-    """Draw the failpoints of so many brackets."""
+    """Draw the failpoints of `rounds` brackets."""
     chance = random.Random(seed)
     return [[f"{chance.choice(STEPS)}:{chance.randint(1, EVERY_MAX)}" for _ in range(DEATHS)] for _ in range(rounds)]

@@ -63,7 +63,7 @@ async def contend(count: int, seed: int, nats: LiveServer, home: Path, tell: Tel
         first.stop()
         second.stop()
     assert came.outcomes["won"] <= count, came.line()
-    assert sum(came.recoveries) > 0, "nobody lost a race: it proves nothing"
+    assert sum(came.recoveries) > 0, "no writer lost a race: it proves nothing"
     return came
 
 

@@ -28,7 +28,7 @@ from tests.live import LiveServer
 from tests.torture.store import ENDINGS, STARTS_WITHIN_S, STORE, Kept, Stuck, damage, kept, mark_at, served
 
 STUCK_SHARE_MAX: Final = 20
-"""Of so many damages one may keep nats-server itself from coming up."""
+"""One of this many damages may keep nats-server itself from coming up."""
 TELL_EVERY: Final = 10
 
 Tell = Callable[[str], None]
@@ -46,7 +46,7 @@ class Came:
 
 
 async def spoil(rounds: int, seed: int, home: Path, tell: Tell = lambda line: None) -> Came:
-    """`rounds` damages, each to a copy of a store that was whole. AssertionError for one that anybody went past."""
+    """`rounds` damages, each to a copy of a store that was whole. AssertionError for one that was not noticed."""
     stores = [await kept(home / ending, ending) for ending in ENDINGS]
     for whole in stores:
         await _is_whole(whole, home / "copy")
@@ -66,7 +66,7 @@ async def spoil(rounds: int, seed: int, home: Path, tell: Tell = lambda line: No
 
 
 async def _is_whole(whole: Kept, copy: Path) -> None:
-    """Nobody complains of the store as it was."""
+    """The store as it was is whole to all of them."""
     shutil.copytree(whole.home, copy)
     async with served(copy) as nats:
         assert await started(nats, copy) == whole.head
@@ -76,7 +76,7 @@ async def _is_whole(whole: Kept, copy: Path) -> None:
 
 
 async def _looked_at(whole: Kept, copy: Path, what: str, where: str, number: int) -> str:
-    """What a start, a reader and a verification say of it; nobody may go past what another one found."""
+    """What a start, a reader and a verification say of it; none may go past what another one found."""
     try:
         async with served(copy) as nats:
             found = {"verify": await verified(nats, copy), "start": await _said(started(nats, copy), whole.head)}
@@ -103,7 +103,7 @@ async def _said(looking: Awaitable[Head], whole: Head) -> str:
 
 
 async def started(nats: LiveServer, home: Path) -> Head:
-    """What a start of oms comes to on this store: the head it goes on from. Corrupt."""
+    """What a start of oms comes to on this store: the head it continues from. Corrupt."""
     store = SqliteOrderStore(home / ORDERS_FILE)
     with contextlib.closing(store):
         async with connected(nats.url) as client:

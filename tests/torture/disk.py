@@ -7,7 +7,7 @@ from typing import Final, Self
 
 SIZE_MB: Final = 512
 COMMIT_EVERY_S: Final = 300
-"""How often the file system writes by itself what nobody fsynced: never, in one of our rounds."""
+"""How often the file system writes by itself what was not fsynced: never, in one of our rounds."""
 
 
 class NotPermitted(Exception):
@@ -40,7 +40,7 @@ class Disk:
         _ran("sync", "--file-system", self.root)
 
     def cut(self) -> None:
-        """The power is gone, and comes back. Whoever wrote must have been killed just before."""
+        """The power is gone, and comes back. The writer must have been killed just before."""
         self._cuts += 1
         before, self._image = self._image, self._home / f"{self._cuts}.img"
         _ran("cp", "--sparse=always", before, self._image)

@@ -19,12 +19,12 @@ from tests.flows.traffic import RISK_WAS_SILENT, Traffic
 from tests.stack import LiveStack
 
 CHAPTER: Final = 25
-"""So many kills on one stack before it is looked at from every side."""
+"""How many kills one stack gets before it is looked at from every side."""
 A_SECOND: Final = 30.0
 ORDERS_MAX: Final = 3_900
 """Of a chapter; the audit reads a thousand of each account."""
 AT_ONCE_EVERY: Final = 12
-"""Of so many kills one takes all processes at once, as the machine's memory killer or a person would."""
+"""One of this many kills takes all processes at once, as the machine's memory killer or a person would."""
 PATIENTLY: Final = 0.75
 """How often the next kill waits until the last victim is back; else it may find it in the middle of its recovery."""
 BACK_WITHIN_S: Final = 45.0

@@ -26,7 +26,7 @@ from tests.process import Changes, LiveService
 CLIENTS: Final = 12
 ACCOUNTS: Final = ("alice", "bob", "carol")
 SYMBOLS: Final = {"BTCUSDT": "40000", "ETHUSDT": "2200"}
-"""Each with a price that nobody sells at: orders rest, or end at once, and positions stay flat."""
+"""Each with a price without sellers: orders rest, or end at once, and positions stay flat."""
 VENUES: Final = ("PAPER_B",)
 """The cheaper one, where everything goes while it may."""
 BLOCK: Final = "block:BTCUSDT"
@@ -149,7 +149,7 @@ class House:
 
 
 async def killswitch(rounds: int, seed: int, nats: LiveServer, home: Path, tell: Tell = lambda line: None, deaths: int = 0) -> Came:
-    """So many switches thrown; in `deaths` of the rounds everybody is killed meanwhile. AssertionError when one is not obeyed."""
+    """Throws this many switches; in `deaths` of the rounds all processes are killed meanwhile. AssertionError when one is not obeyed."""
     came, house, chance = Came(), House(nats, home), random.Random(seed)
     deadly = set(chance.sample(range(rounds), deaths))
     async with AsyncExitStack() as opened:
@@ -205,7 +205,7 @@ async def _thrown(scope: str, desk: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def _thrown_while_dying(scope: str, house: House, desk: httpx.AsyncClient, came: Came, chance: random.Random) -> dict[str, Any]:
-    """Everybody is killed while the switch is thrown. Answered or not, thrown again after the restart it is obeyed."""
+    """All processes are killed while the switch is thrown. Answered or not, thrown again after the restart it is obeyed."""
     throwing = asyncio.create_task(desk.post("/risk/kill", json={"scope": scope, "who": "desk-1", **WHY}))
     await asyncio.sleep(chance.uniform(0, 0.02))
     for service in (house.oms, house.risk, house.exeq):

@@ -34,7 +34,7 @@ from tests.process import LiveService
 from tests.torture.disk import Disk
 
 CHAPTER: Final = 20
-"""So many cuts of one machine, its history growing, before the next one begins with an empty disk."""
+"""How many cuts one machine gets, its history growing, before the next one begins with an empty disk."""
 CONTROL_MB: Final = 32
 CONTROL_TRIES: Final = 3
 """The kernel may have written all by itself just then; not so often."""
@@ -164,7 +164,7 @@ class Machine:
         assert len(born) == len(events), "an order is there twice"
         lost = [f"{name} (sequence {answer['seq']})" for name, answer in self._answers.items() if born.get(name) != answer["seq"]]
         assert not lost, f"{len(lost)} answered orders are gone: {', '.join(lost[:5])}"
-        assert born.keys() <= self._asked.keys(), "an order that nobody sent"
+        assert born.keys() <= self._asked.keys(), "an order that was never sent"
         await self._settle(came)
         await self._verify()
 
@@ -194,7 +194,7 @@ class Machine:
         await asyncio.gather(*sending)
 
     async def _settle(self, came: Came) -> None:
-        """Whoever got no answer asks again; some of those who got one do too."""
+        """Clients without an answer ask again; some of those with one do too."""
         async with self._oms.client() as http:
             for name in list(self._asked)[-CLIENTS * 4 :]:
                 now, first = await answered(http, self._asked[name]), self._answers.get(name)
@@ -202,7 +202,7 @@ class Machine:
                 if first is None:
                     came.settled["was stored" if now.pop("replayed", False) else "was not"] += 1
                     self._answers[name] = now
-        assert self._asked.keys() == self._answers.keys(), "somebody was not answered before the cut, and not asked again"
+        assert self._asked.keys() == self._answers.keys(), "a client was not answered before the cut, and not asked again"
 
     async def _verify(self) -> None:
         """The journal's chain and mark, every order's life, and the order store that lay on the same disk."""
@@ -221,7 +221,7 @@ class Machine:
 
 
 async def _saved(store: SqliteOrderStore) -> None:
-    """Until oms has saved something since its start: the cut may have taken all of the file, which nobody fsyncs."""
+    """Until oms has saved something since its start: the cut may have taken all of the file, which is not fsynced."""
     async with asyncio.timeout(SAVED_WITHIN_S):
         while True:
             with store.picture() as picture:

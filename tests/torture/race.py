@@ -74,7 +74,7 @@ async def race(rounds: int, seed: int, tell: Callable[[str], None], make: Callab
 
 
 async def _round(house: House, account: str, chance: random.Random, ways: Counter[str]) -> list[bool]:
-    """Everybody at once, some alone over HTTP, some together in a batch over NATS, in an order of chance."""
+    """All at once, some alone over HTTP, some together in a batch over NATS, in an order of chance."""
     orders = [order(account, f"{account}-{n}", "buy", "10", "PENNY", "@100") for n in range(CLIENTS)]
     asking = []
     while orders:

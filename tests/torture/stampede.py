@@ -16,7 +16,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import decoder, encode
-from domain.order.commands import RiskReply, Terms
+from domain.order.commands import RiskDecision, Terms
 from domain.values import OrderType, Side
 from tests.bench.load import Connection
 from tests.faults.scene import PATIENT, connected
@@ -30,11 +30,11 @@ QUANTITY, PRICE = Decimal("0.05"), Decimal(50_000)
 """2 500 USD, of which ten are a quarter of the 100 000 that an account begins with."""
 BATCH_MAX: Final = 8
 HTTP_EVERY: Final = 5
-"""One round of so many goes through oms, the others straight to risk."""
+"""One round of this many goes through oms, the others straight to risk."""
 ASK_TIMEOUT_S: Final = 10.0
 TELL_EVERY: Final = 500
 
-_DECISIONS: Final = decoder(list[RiskReply])
+_DECISIONS: Final = decoder(list[RiskDecision])
 
 Tell = Callable[[str], None]
 

@@ -24,7 +24,7 @@ async def test_killed_at_random_under_load_nothing_answered_is_lost_or_doubled(t
     # FAILURES 1, 2, 6, 8, 36, 74
     came = await kill(KILLS, SEED, tmp_path, print, fills="sqlite")
     print(came.line())
-    assert came.ends["asked_again"], "nobody noticed the deaths: it proves nothing"
+    assert came.ends["asked_again"], "no client noticed the deaths: it proves nothing"
 
 
 @pytest.mark.timeout(900)

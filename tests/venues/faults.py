@@ -20,7 +20,7 @@ class Faults:
     malformed_next: int = 0
     """Malformed frame: this many data messages are cut in the middle."""
     unknown_next: int = 0
-    """New message type: one of a type that is not in the manual, in front of so many data messages."""
+    """New message type: one of a type that is not in the manual, in front of this many data messages."""
     new_field: bool = False
     """New field: every object of data has one that is not in the manual."""
     mute: bool = False

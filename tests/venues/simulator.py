@@ -98,7 +98,7 @@ class VenueSimulator:
         return tuple(self._open)
 
     def step(self, steps: int = 1, symbol: str = "") -> None:
-        """Move one book, or each of them, so many times."""
+        """Move one book, or each of them, this many times."""
         for _ in range(steps * self.faults.burst):
             for book in self.speech.symbols:
                 if symbol in ("", book.name):

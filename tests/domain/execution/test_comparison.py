@@ -59,7 +59,7 @@ class Program:
     def __init__(self) -> None:
         self.looks: list[Look] = []
         self.comparison = Comparison(VENUE)
-        self.anew = 0
+        self.again = 0
 
     def look(self, look: Look, *, at_rest: bool = True) -> None:
         """`at_rest`: nothing is on its way, so who is a stranger now stays one."""
@@ -68,7 +68,7 @@ class Program:
         keep = frozenset[str]()
         while touched := (self.comparison.touched | (self.comparison.strangers() if at_rest else set())) - keep:
             keep |= touched
-            self.anew += 1
+            self.again += 1
             self.comparison = Comparison(VENUE, keep=keep)
             feed(self.comparison, self.looks)
 
@@ -139,10 +139,10 @@ def test_what_is_closed_and_agreed_on_is_forgotten_and_still_counts() -> None:
     strange = msgspec.structs.replace(fill("F9", "2"), order_id="stranger", route_id="R9")
     program.look(((), [strange]))
     assert ("position", "alice", "BTCUSDT", "", "", "12", "10") in found(program.comparison), "with what was forgotten"
-    assert program.anew == 1, "only a new comparison could tell that nobody had forgotten it"
+    assert program.again == 1, "only a new comparison could show that it was not forgotten"
     program.forget()
     program.look(((), [msgspec.structs.replace(strange, exec_id="F10")]))
-    assert program.anew == 1, "once it is known to be a stranger it stays one"
+    assert program.again == 1, "once it is known to be a stranger it stays one"
 
 
 def test_a_trade_taken_back_long_after_is_seen_and_a_refusal_changes_nothing() -> None:
@@ -158,8 +158,8 @@ def test_a_trade_taken_back_long_after_is_seen_and_a_refusal_changes_nothing() -
         detail="",
     )
     program.look(((refused,), ()))
-    assert (program.anew, found(program.comparison)) == (0, [])
+    assert (program.again, found(program.comparison)) == (0, [])
     program.look(((), [of(0, report("bust", exec_id="F1"))]))
-    assert program.anew == 1
+    assert program.again == 1
     assert {line[0] for line in found(program.comparison)} == {"trade not there", "order works there", "position"}
     assert list(chain.from_iterable(program.comparison.agreed.positions.values())) == []

@@ -104,7 +104,7 @@ def test_what_was_routed_is_to_be_sent_leg_by_leg_with_the_orders_terms() -> Non
     assert routes(told.to_send) == [("R1", "A", Decimal(5)), ("R2", "B", Decimal(5))]
     request = told.to_send[0]
     assert (request.order_id, request.account, request.symbol, request.side, request.shard) == ("a", "alice", "BTCUSDT", Side.BUY, 3)
-    assert len(told.queue) == 0, "whoever decided it"
+    assert len(told.queue) == 0, "whatever process decided it"
 
 
 def test_a_leg_is_silent_until_the_venue_says_a_word() -> None:

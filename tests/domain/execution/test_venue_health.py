@@ -23,7 +23,7 @@ def test_a_venue_that_says_nothing_is_left_alone_each_time_for_longer_until_it_s
     health.answered(3 * MS)
     assert not health.backed_off(6 * S)
     health.silent(9 * S)
-    assert health.until_ns == 9 * S + BACK_OFF_NS, "it begins anew"
+    assert health.until_ns == 9 * S + BACK_OFF_NS, "it begins again"
 
 
 def test_the_latency_follows_what_is_seen() -> None:
@@ -43,7 +43,7 @@ def test_rejects_cost_in_the_comparison_and_too_many_in_a_row_are_a_pause() -> N
     assert not health.rejected()
     assert health.penalty_bps == PENALTY_BPS / 16
     assert not any(health.rejected() for _ in range(REJECTS_IN_A_ROW_MAX - 2))
-    assert health.rejected(), "whoever knows the time leaves it alone"
+    assert health.rejected(), "a program that knows the time leaves it alone"
     health.back_off(S)
     assert health.backed_off(S)
     assert health.penalty_bps < PENALTY_BPS

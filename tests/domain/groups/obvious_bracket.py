@@ -1,4 +1,4 @@
-"""A bracket as anybody would explain it, without orders, events or messages: what was bought, what was sold again, what is left to sell."""
+"""A bracket in its plainest form, without orders, events or messages: what was bought, what was sold again, what is left to sell."""
 
 from decimal import Decimal
 
@@ -18,7 +18,7 @@ class ObviousBracket:
         self.sold = ZERO
         self.entry_works = True
         self.gone: set[str] = set()
-        """Exits that somebody cancelled by hand."""
+        """Exits cancelled by hand."""
 
     def buy(self, quantity: Decimal) -> None:
         self.bought += quantity

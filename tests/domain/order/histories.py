@@ -1,4 +1,4 @@
-"""Random histories of several orders, as the real actor makes them, for whoever folds a journal."""
+"""Random histories of several orders, as the real actor makes them, for every fold of a journal."""
 
 import msgspec
 from hypothesis import strategies as st

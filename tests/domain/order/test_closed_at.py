@@ -44,7 +44,7 @@ def test_what_comes_after_the_end_and_changes_no_state_does_not_move_it() -> Non
     assert (order.status, order.closed_at, order.updated_at) == ("cancelled", given.NOW + 4 * given.SECOND, given.NOW + 5 * given.SECOND)
 
 
-def test_a_late_trade_that_fills_a_cancelled_order_closes_it_anew() -> None:
+def test_a_late_trade_that_fills_a_cancelled_order_closes_it_again() -> None:
     order, events = ended("submit buy 10 @50", "route PAPER_A", "ack V1", "venue_cancelled R1 halted", "fill F1 10 @50")
     assert (order.status, order.closed_at) == ("filled", events[-1].at)
 

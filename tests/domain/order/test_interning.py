@@ -1,4 +1,4 @@
-"""What is shared between orders changes nothing that anybody can read of them."""
+"""What orders share changes nothing that can be read of them."""
 
 from copy import copy
 from decimal import Decimal

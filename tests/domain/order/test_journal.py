@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize("event", [ACCEPTED, TAKEN, HELD], ids=lambda even
 
 
 @EACH
-def test_nobody_has_an_order_for_it(event: OrderEvent) -> None:
+def test_no_order_has_it(event: OrderEvent) -> None:
     orders, book = Orders(), PositionBook()
     assert orders.apply(event) is None
     assert not any((orders.by_id, orders.states, orders.steps, orders.report_seqs))

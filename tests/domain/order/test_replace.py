@@ -158,7 +158,7 @@ def _in_doubt(scene: Scene) -> None:
     scene.order.status = State.IN_DOUBT
 
 
-def test_a_venue_may_change_an_order_that_nobody_asked_about() -> None:
+def test_a_venue_may_change_an_order_without_a_request() -> None:
     check("""submit buy 10 @50
              route PAPER_A
              ack V1

@@ -88,7 +88,7 @@ def test_an_order_does_not_keep_who_asked() -> None:
     assert state_hash(orders[0]) == state_hash(orders[1])
 
 
-def test_older_journals_name_nobody() -> None:
+def test_older_journals_name_no_person() -> None:
     older = [ORDER_COMMITS.decode(payload).events for name in ("0.1.0", "0.2.0-fencing") for payload in golden.payloads(name)]
     assert not [event for events in older for event in events if getattr(event, "by", "")]
 

@@ -50,7 +50,7 @@ def through_bytes(state: Any) -> Any:
 
 @settings(max_examples=150, deadline=None)
 @given(histories(), st.data())
-def test_risk_goes_on_from_any_place_as_if_it_had_seen_all(commits: Commits, data: st.DataObject) -> None:
+def test_risk_continues_from_any_place_as_if_it_had_seen_all(commits: Commits, data: st.DataObject) -> None:
     # FAILURES 50
     place = data.draw(st.integers(0, len(commits)))
     restored = new_risk().fold
@@ -61,7 +61,7 @@ def test_risk_goes_on_from_any_place_as_if_it_had_seen_all(commits: Commits, dat
 
 @settings(max_examples=150, deadline=None)
 @given(histories(), st.data())
-def test_exeq_goes_on_from_any_place_as_if_it_had_seen_all(commits: Commits, data: st.DataObject) -> None:
+def test_exeq_continues_from_any_place_as_if_it_had_seen_all(commits: Commits, data: st.DataObject) -> None:
     # FAILURES 50
     place = data.draw(st.integers(0, len(commits)))
     live = executions_of(commits[:place])
@@ -97,7 +97,7 @@ def test_what_is_reserved_and_what_the_market_says_is_not_in_the_state_of_risk(s
 
 
 def assert_same_sums(restored: RiskFold, replayed: RiskFold) -> None:
-    """What follows from the state was counted anew, to the same numbers."""
+    """What follows from the state was counted again, to the same numbers."""
     ours, theirs = restored.exposure, replayed.exposure
     assert ours.orders == theirs.orders
     for name in {*ours.accounts, *theirs.accounts}:
@@ -156,7 +156,7 @@ def test_the_shape_of_a_state_changes_with_its_fields_and_with_its_version() -> 
     one, other = (msgspec.defstruct("S", fields) for fields in ([("a", int)], [("a", Decimal)]))
     assert len({shape_of(one, 1), shape_of(one, 2), shape_of(other, 1)}) == 3
     assert shape_of(RiskState, 1) != shape_of(ExecutionsState, 1)
-    told = msgspec.defstruct("S", [("a", int)], namespace={"__doc__": "What it says about itself is nobody's state."})
+    told = msgspec.defstruct("S", [("a", int)], namespace={"__doc__": "Its docstring is no state."})
     assert shape_of(told, 1) == shape_of(one, 1)
     rows = [msgspec.defstruct("Row", fields, array_like=True) for fields in ([("a", int), ("b", int)], [("b", int), ("a", int)])]
     assert shape_of(rows[0], 1) != shape_of(rows[1], 1), "what is told apart by its place"

@@ -60,7 +60,7 @@ def test_a_correction_that_comes_first_waits_for_its_trade() -> None:
              = filled cum=10 notional=480""")
 
 
-def test_a_parked_bust_of_another_trade_goes_on_waiting() -> None:
+def test_a_parked_bust_of_another_trade_continues_waiting() -> None:
     check("""submit buy 10 @50
              route PAPER_A
              bust F9

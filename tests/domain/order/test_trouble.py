@@ -1,4 +1,4 @@
-"""Facts nobody wanted: late, too many, twice with other numbers, taken back, for nobody."""
+"""Unwanted facts: late, too many, twice with other numbers, taken back, for an unknown order."""
 
 import msgspec
 import pytest
@@ -47,7 +47,7 @@ def test_an_overfill_stays_flagged_when_it_is_taken_back() -> None:
 
 
 def test_a_fill_of_an_order_that_was_never_sent_is_booked_and_ends_it() -> None:
-    # Nobody will trade the rest: no leg works, and a queued order that somebody fills must not be sent as well.
+    # The rest will not trade: no leg works, and a queued order that is filled elsewhere must not be sent as well.
     check("""submit buy 10 @50
              fill X1 4 @49 R7
              > OrderFilled partially_filled cum=4, OrderCancelled cancelled source=oms reason=no_live_leg
@@ -112,7 +112,7 @@ def test_a_rebate_is_a_negative_fee() -> None:
              = partially_filled fees=-0.000000000000000001""")
 
 
-def test_a_report_for_an_order_nobody_knows_is_quarantined_whole() -> None:
+def test_a_report_for_an_unknown_order_is_quarantined_whole() -> None:
     # FAILURES 31
     report = given.fill("F1", "4", "49", fee="0.1")
     (event,) = decide(None, report, given.NOW)

@@ -59,7 +59,7 @@ def test_what_is_displayed_at_a_price_stands_before_an_order_that_comes_to_rest_
     )
 
 
-def test_a_price_that_is_traded_through_fills_whoever_stood_before() -> None:
+def test_a_price_that_is_traded_through_fills_the_orders_that_stood_before() -> None:
     check(
         """quote 5x99 10x100
            A buy 4 @99

@@ -1,4 +1,4 @@
-"""What holds at a paper venue whatever it hears."""
+"""What holds at a paper venue whatever it receives."""
 
 from decimal import Decimal
 

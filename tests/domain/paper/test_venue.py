@@ -1,4 +1,4 @@
-"""A paper venue, told as scenes: what it hears, and after `>` what it says. The rules are docs/paper-venues.md."""
+"""A paper venue, told as scenes: what it receives, and after `>` what it says. The rules are docs/paper-venues.md."""
 
 from decimal import Decimal
 
@@ -391,7 +391,7 @@ def test_a_closed_order_is_kept_whole_and_works_again_when_its_trade_is_busted()
     assert (works.state, works.trades, works.leaves, venue.open) == (PaperState.WORKING, (), Decimal(1), {works.number: works})
 
 
-def test_only_so_many_closed_orders_are_remembered() -> None:
+def test_only_a_bounded_number_of_closed_orders_is_kept() -> None:
     venue = PaperVenue("V", {"X": INSTRUMENT}, MAKER_BPS, TAKER_BPS, PaperRules(closed_max=2))
     check("\n".join(["O buy 1 @90", "quote 10x99.5 10x100", "A buy 1", "B buy 1", "C buy 1"]), venue)
     assert set(venue.orders) == {"O", "B", "C"}

@@ -23,7 +23,7 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.lifecycle import State
 from domain.risk.controls import AccountResumed, AccountSuspended, Controls, SymbolBlocked, SymbolUnblocked
-from domain.risk.decision_record import CheckResult, RiskDecision, read
+from domain.risk.decision_record import CheckResult, read
 from domain.risk.engine import Risk
 from domain.risk.limits import SWITCHES, VAR_LIMIT, Limits
 from domain.risk.var import Method
@@ -99,7 +99,7 @@ class Scene:
         self.now = SECOND
         self.seq = 0
         self.orders: dict[str, tuple[c.Terms, Decimal]] = {}
-        self.decision: RiskDecision | None = None
+        self.decision: c.RiskDecision | None = None
         self.checks_left: list[CheckResult] = []
         self.closes_told: list[DailyClose] = []
 
@@ -181,7 +181,7 @@ class Scene:
 
     def ask(self, *words: str) -> None:
         self.decision = self.risk.decide(order(*words), self.now)
-        self.checks_left = list(read(self.decision.line()).checks)
+        self.checks_left = list(read(self.decision.checks).checks)
 
     def record(self, *words: str) -> None:
         terms = order(*words)

@@ -174,9 +174,9 @@ def test_only_what_is_old_is_given_back() -> None:
     scene.run("= alice reservations 500")
 
 
-def test_a_dry_check_reserves_nothing_and_remembers_nobody() -> None:
+def test_a_dry_check_reserves_nothing_and_keeps_no_account() -> None:
     risk = new_risk()
-    terms = order("nobody", "", "buy", "10", "PENNY", "@100")
+    terms = order("absent", "", "buy", "10", "PENNY", "@100")
     assert risk.dry(terms, SECOND).approved
     assert risk.exposure.accounts == {}
     assert risk.exposure.reservations == {}
@@ -190,7 +190,7 @@ def test_the_same_decision_is_given_while_it_is_held() -> None:  # FAILURES 3
 
 
 @pytest.mark.parametrize("status", [State.FILLED, State.PARTIALLY_FILLED, State.CANCELLED])
-def test_a_fill_of_an_order_nobody_knows_moves_the_position(status: State) -> None:  # FAILURES 29
+def test_a_fill_of_an_unknown_order_moves_the_position(status: State) -> None:  # FAILURES 29
     scene = Scene()
     stranger = order("alice", "ghost", "buy", "3", "PENNY", "@100")
     scene.apply(filled(stranger, "3", "100", "0", status))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from domain.market.file_times import day_of
 from domain.market.price_history import DailyClose, history_of
 from domain.order.lifecycle import State
+from domain.risk.decision_record import read
 from domain.risk.exposure import Account
 from domain.risk.limits import VAR_LIMIT
 from domain.risk.var import Method
@@ -165,7 +166,7 @@ cancel o2
 = alice var 150
 """)
     assert scene.decision is not None
-    assert scene.decision.closes_to == "1970-01-05"
+    assert read(scene.decision.checks).closes_to == "1970-01-05"
 
 
 # What is strange about a history in use.

@@ -1,4 +1,4 @@
-"""Message rates and orders said twice: integers of time, bounded memory, and nothing kept that nobody asked for."""
+"""Message rates and repeated orders: integers of time, bounded memory, and nothing kept without a limit that needs it."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from domain.instruments import Denial
 from domain.market.quotes import Quote
 from domain.risk.controls import Controls
-from domain.risk.decision_record import CheckResult, DecisionRecord, PriceUsed, RiskDecision, read
+from domain.risk.decision_record import CheckResult, DecisionRecord, PriceUsed, read, record_line
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
 from domain.risk.order_rate import SAME_KEPT_MAX, OrderRate
@@ -36,7 +36,7 @@ def test_different_orders_without_end_do_not_fill_the_memory() -> None:
     assert len(risk._order_rates["alice"]._same) == SAME_KEPT_MAX
 
 
-def test_nobodys_habits_are_kept_when_no_limit_asks_for_them() -> None:
+def test_no_rates_are_kept_without_a_limit_that_needs_them() -> None:
     risk = new_risk()
     assert risk.decide(order("alice", "o1", "buy", "1", "PENNY", "@1"), SECOND).approved
     assert not risk._order_rates
@@ -63,7 +63,7 @@ def test_dry_checks_do_not_count() -> None:
     assert all(risk.dry(terms, SECOND).approved for _ in range(5))
 
 
-def test_repeats_far_apart_begin_anew() -> None:
+def test_repeats_far_apart_begin_again() -> None:
     order_rate, limits, terms = OrderRate(), Limits(repeated_orders_max=2), order("a", "o", "buy", "1", "PENNY", "@1")
     for number in range(6):
         now = number * 61 * SECOND
@@ -76,17 +76,14 @@ def test_repeats_far_apart_begin_anew() -> None:
 
 def test_a_record_is_read_back_as_it_was_written() -> None:
     checks = (("var_limit", Decimal("62.123456"), Decimal(50000)), ("PRICE", Decimal("1E-8"), Decimal("1E+3")))
-    ruling = RiskDecision(
-        "o1", 7, checks=checks, prices=(("mid", Decimal("45000.005"), 120), ("touch", Decimal(1), 0)), closes_to="2026-11-21"
-    )
-    found = read(ruling.line())
+    found = read(record_line(checks, (("mid", Decimal("45000.005"), 120), ("touch", Decimal(1), 0)), "2026-11-21"))
     assert found == DecisionRecord(
         tuple(CheckResult(*check) for check in checks),
         (PriceUsed("mid", Decimal("45000.005"), 120), PriceUsed("touch", Decimal(1), 0)),
         "2026-11-21",
     )
     assert found.checks[0].headroom == Decimal("49937.876544")
-    assert read(RiskDecision("o1", 7, checks=checks[:1]).line()) == DecisionRecord((CheckResult(*checks[0]),))
+    assert read(record_line(checks[:1], (), "")) == DecisionRecord((CheckResult(*checks[0]),))
     assert read("") == DecisionRecord()
 
 
@@ -106,9 +103,9 @@ def test_every_decision_says_what_was_measured_and_by_which_prices() -> None:
     scene = Scene(price_collar=Decimal("0.2"), enabled=frozenset({"order_size_limit", "var_limit"}))
     scene.run("closes BTCUSDT 100 90 99\nquote BTCUSDT 99 101\nwait 2\nask alice o1 buy 1 BTCUSDT market\n> approved reference=102.01")
     assert scene.decision is not None
-    found = read(scene.decision.line())
+    found = read(scene.decision.checks)
     assert [check.name for check in found.checks] == ["order_size_limit", "order_size_limit", "var_limit"]
     assert found.prices == (PriceUsed("touch", Decimal(101), 2000), PriceUsed("mid", Decimal(100), 2000))
     assert found.closes_to == "1970-01-03"
     scene.run("ask alice o2 buy 1 BTCUSDT @1000\n> price_collar 900 20 USD")
-    assert [check.name for check in read(scene.decision.line()).checks] == ["price_collar"]
+    assert [check.name for check in read(scene.decision.checks).checks] == ["price_collar"]

@@ -11,6 +11,7 @@ from domain.order import events as e
 from domain.order.commands import Terms
 from domain.order.lifecycle import State
 from domain.position.position import PositionBook
+from domain.risk.decision_record import read
 from domain.risk.exposure import Account
 from domain.risk.limits import SWITCHES
 from domain.values import ZERO, OrderType, Side, signed
@@ -71,7 +72,7 @@ class History:
         if decision.approved:
             self.approved[terms.order_id] = terms
             account = self.scene.risk.exposure.look("alice")
-            found = [found for name, found, _ in decision.checks if name == "var_limit"]
+            found = [found for name, found, _ in read(decision.checks).checks if name == "var_limit"]
             assert found in ([], [account.value_at_risk()]), "a check finds what the account has with the order"
 
     def sell(self, pick: int, size: int) -> None:

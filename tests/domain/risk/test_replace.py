@@ -6,8 +6,8 @@ import msgspec
 
 from domain.order import commands as c
 from domain.order import events as e
+from domain.order.commands import RiskDecision
 from domain.order.lifecycle import State
-from domain.risk.decision_record import RiskDecision
 from tests.domain.risk.scene import Scene, order
 
 D = Decimal

@@ -94,7 +94,7 @@ def test_portfolios_of_several_symbols_agree_with_numpy_to_the_cent(seed: int, r
     expected = numpy_var(numpy_returns(day_text(day), symbols, returns), reaches, parametric)
     assert abs(float(account.value_at_risk()) - expected) < CENT
     assert scene.decision is not None
-    found = next(check.found for check in read_record(scene.decision.line()).checks if check.name == VAR_LIMIT)
+    found = next(check.found for check in read_record(scene.decision.checks).checks if check.name == VAR_LIMIT)
     scene.risk.exposure.accounts["alice"].measure(Var(history_until(day, symbols, returns), method))
     assert found == account.value_at_risk(), "what a check found is what the account then has"
 
@@ -134,7 +134,7 @@ def test_a_billion_is_measured_exactly_and_what_would_overflow_is_an_error() -> 
     assert not scene.risk.exposure.reservations
 
 
-def test_a_newer_history_counts_everybody_anew() -> None:
+def test_a_newer_history_counts_all_accounts_again() -> None:
     scene = Scene(enabled=frozenset({VAR_LIMIT}))
     scene.run("closes PENNY 100 90 99\nalice o1 buy 10 PENNY @100\nfill o1 10 @100\nalice o2 buy 5 PENNY @100\n= alice var 150")
     scene.closes_told = []

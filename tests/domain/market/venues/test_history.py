@@ -27,7 +27,7 @@ KRAKEN_PAGE = (
 )
 
 
-def test_binance_finds_the_first_trade_by_time_and_goes_on_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_binance_finds_the_first_trade_by_time_and_continues_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "PAGE_TRADES", 2)
     binance, span = BinanceHistory(), PastSpan(1_700_000_000_000_000_001, 1_700_000_009 * S)
     first = binance.first("btcusdt", span)
@@ -48,7 +48,7 @@ def test_binance_finds_the_first_trade_by_time_and_goes_on_by_its_number(monkeyp
     assert binance.page(by_number, span, f"[{row % (100, 1)},{row % (101, 1_700_000_009_000)}]").next == "", "the range ends here"
 
 
-def test_kraken_goes_on_from_its_last_moment_and_its_times_are_those_of_the_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kraken_continues_from_its_last_moment_and_its_times_are_those_of_the_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "PAGE_TRADES", 2)
     kraken = KrakenHistory()
     first = kraken.first("BTC/USD", SPAN)
@@ -100,4 +100,4 @@ def test_a_page_says_in_its_frame_which_range_it_is_of() -> None:
 def test_a_reply_that_is_no_page_is_a_fact_and_breaks_no_book(kind: str, head: str, body: str, fact: str) -> None:
     told = Told(kind, {"BTC": "BTC"})
     assert [each.fact for each in told.rest(f"BTC {head}\n{body}", 1)] == [fact]  # type: ignore[union-attr]
-    assert told.rest(f"OTHER {head}\n{body}", 1) == [] or fact == "rejected_frame", "nobody asked for it any more"
+    assert told.rest(f"OTHER {head}\n{body}", 1) == [] or fact == "rejected_frame", "it was no longer requested"
