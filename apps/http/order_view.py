@@ -127,6 +127,8 @@ def timeline_view(events: Iterable[tuple[int, OrderEvent]], owner_of: OwnerOf = 
 def fix_view(event: OrderEvent, order: Order) -> View:
     """Build the FIX words of an event, after which the order is as given: those of its list too if the event is the list's."""
     words: View = {"exec_type": exec_type(event), "ord_status": ord_status(order)}
+    if (shown := max_floor(event)) is not None:
+        words["max_floor"] = shown
     if (status_type := list_status_type(event)) is not None and order.group is not None:
         words |= {"list_status_type": status_type, "list_order_status": list_order_status(order.group)}
         words |= {"contingency_type": contingency_type(order.group)}

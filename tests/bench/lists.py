@@ -37,7 +37,7 @@ from tests.domain.groups.scene import ListScene, check, terms
 
 ACCOUNTS: Final = 100
 TRIGGERED: Final = 3
-"""Of so many brackets one has a stop that the market has reached when its entry fills."""
+"""One bracket in this many has a stop that the market has reached when its entry fills."""
 LOOKS: Final = 50
 
 
@@ -68,7 +68,7 @@ async def at_rate(running: Stand, rate: float, seconds: float, connections: int)
 
 
 def commits(count: int, lines: str, roles: Sequence[str]) -> Iterator[list[OrderEvent]]:
-    """The commits of so many brackets that have lived these lines, as far as they are of these roles, decoded as a service decodes them."""
+    """Yield the commits of `count` brackets after these lines, with the events of these roles only, decoded as a service decodes them."""
     made = [terms("entry", Decimal(10), Side.BUY, "50"), terms("take_profit", Decimal(10), Side.SELL, "60")]
     made.append(terms("stop_loss", Decimal(10), Side.SELL, stop="40", strict=True))
     scene = check(ListScene("bracket", made, strict=True), lines)
@@ -134,7 +134,7 @@ class AsksNothing:
 
 
 def look_ms(count: int) -> tuple[float, float]:
-    """CPU time of the median and the longest look at the market with so many stops asleep, none of them reached."""
+    """CPU time of the median and the longest look at the market with `count` stops asleep, none of them reached."""
     executions, market, clock = Executions(), Market(), SystemClock()
     for events in commits(count, "rest entry\nfill entry 10", ("entry", "take_profit", "stop_loss")):
         for event in events:
@@ -161,7 +161,7 @@ def held(count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.lists", description=__doc__)
-    parser.add_argument("--held", type=int, default=0, help="so many lists in memory, without a stack")
+    parser.add_argument("--held", type=int, default=0, help="measure this many lists in memory, without a stack")
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--connections", type=int, default=32)

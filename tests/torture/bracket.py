@@ -39,7 +39,7 @@ STEPS: Final = ("before_append", "after_append")
 DEATHS: Final = 6
 EVERY_MAX: Final = 4
 ATTEMPTS: Final = 20
-"""The process dies after 1 to so many commits, counted from its start."""
+"""The process dies after 1 to EVERY_MAX commits, counted from its start."""
 WITHIN_S: Final = 240.0
 POLL_S: Final = 0.03
 CHANGES: Final[Mapping[str, Changes]] = {"oms": PATIENT, "risk": WITHOUT_CLOSES}
@@ -281,6 +281,6 @@ async def bracket(lives: Sequence[Sequence[str]], nats: LiveServer, home: Path, 
 
 
 def lives_of(rounds: int, seed: int) -> list[list[str]]:
-    """Draw the failpoints of so many brackets."""
+    """Draw the failpoints of `rounds` brackets."""
     chance = random.Random(seed)
     return [[f"{chance.choice(STEPS)}:{chance.randint(1, EVERY_MAX)}" for _ in range(DEATHS)] for _ in range(rounds)]
