@@ -52,6 +52,8 @@ ORDER_COPIES: Final = "oms.orders.>"
 TICKS: Final = "ticks.>"
 DEPTHS: Final = "depth.>"
 """Books behind quotes, for exeq and paper venues alone: all other readers of quotes would pay for levels that they do not use."""
+PRINTS: Final = "prints.>"
+"""Trades at venues of the market, for paper venues alone: they estimate with them how much is ahead of an order."""
 CONTROL_EVENTS: Final = "risk.control.>"
 PRICES: Final = "prices.>"
 PRICES_CHANGED: Final = "prices.changed"
@@ -126,6 +128,10 @@ def ticks(symbol_token: str) -> str:
 
 def depth(venue: str, symbol_token: str) -> str:
     return f"depth.{venue}.{symbol_token}"
+
+
+def prints(venue: str, symbol_token: str) -> str:
+    return f"prints.{venue}.{symbol_token}"
 
 
 def market(kind: str, venue: str) -> str:

@@ -118,6 +118,8 @@ class VenueSection(Section):
     `market`: the venue of the market that a paper venue shows with `market.mode: config`; None: the best one.
     `live`: whether its trades are real. By default a venue with a plain session is, because its program is not part of this system.
     live-gateway hosts no live venue.
+    `supports`: `iceberg` is a venue that shows only the display quantity of an order that has one. None: what a paper venue of live-gateway
+    supports, and nothing of any other venue.
     """
 
     fees: Fees
@@ -132,9 +134,14 @@ class VenueSection(Section):
     calendar: CalendarSection = CalendarSection()
     paper: PaperSection = PaperSection()
     market: VenueName | None = None
+    supports: Annotated[tuple[Literal["iceberg"], ...] | None, Listed] = None
 
     def is_live(self) -> bool:
         return self.session == "plain" if self.live is None else self.live
+
+    def takes_icebergs(self) -> bool:
+        hosted = self.session == "full" and not self.is_live()
+        return hosted if self.supports is None else "iceberg" in self.supports
 
 
 class SimulatedQuote(Section):
@@ -199,6 +206,7 @@ class VenueSettings(NamedTuple):
     rules: PaperRules = PLAIN
     live: bool = False
     market: str = ""
+    icebergs: bool = False
 
 
 class VenueCatalogue(NamedTuple):
@@ -273,4 +281,5 @@ def _venue(name: str, section: VenueSection, instruments: Iterable[str]) -> Venu
         rules=section.paper.rules(section.calendar.calendar()),
         live=section.is_live(),
         market=section.market or "",
+        icebergs=section.takes_icebergs(),
     )

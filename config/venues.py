@@ -15,4 +15,5 @@ def routed_venue(venue: VenueSettings) -> RoutedVenue:
         venue.burst,
         int(venue.answer_deadline_ms * 1e6),
         venue.session == "plain",
+        venue.icebergs,
     )

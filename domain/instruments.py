@@ -7,7 +7,10 @@ from typing import Final
 
 import msgspec
 
-from domain.values import ZERO, OrderType, TimeInForce, is_multiple, plain
+from domain.values import AT_SESSIONS, ZERO, OrderType, TimeInForce, divide, is_multiple, plain
+
+PARTS_MAX: Final = 1000
+"""How many times an iceberg's display quantity may fit into its quantity: one trade may meet them all."""
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -152,7 +155,43 @@ def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> b
 
 
 def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) -> Denial | None:
-    """Refuse post-only for an order that cannot rest: it needs a limit price and a time in force that rests."""
-    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)):
+    """Refuse post-only for an order that cannot rest: it needs a limit price and a time in force that rests.
+
+    Only market and limit orders wait for a session.
+    """
+    at_session = time_in_force in AT_SESSIONS
+    if at_session and type_ not in (OrderType.MARKET, OrderType.LIMIT):
+        return Denial("time_in_force_not_allowed", f"{type_} {time_in_force}")
+    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK) or at_session):
         return Denial("post_only_not_allowed")
+    return None
+
+
+def display_denial(
+    instrument: Instrument,
+    display: Decimal,
+    type_: OrderType,
+    time_in_force: TimeInForce,
+    quantity: Decimal,
+    price: Decimal | None,
+    *,
+    reduce_only: bool = False,
+    may_cover: bool = False,
+) -> Denial | None:
+    """Return why an order cannot show only `display` of its quantity: it must be a limit order that rests, and show a part of it.
+
+    `may_cover`: the display quantity may be the whole quantity or more, as when the quantity was reduced.
+    """
+    if type_ is not OrderType.LIMIT or price is None or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+        return Denial("display_quantity_not_allowed", f"{type_} {time_in_force}")
+    if display <= ZERO:
+        return Denial("display_quantity_not_positive", plain(display), "0")
+    if not is_multiple(display, instrument.lot):
+        return Denial("display_quantity_off_lot", plain(display), plain(instrument.lot))
+    if display >= quantity and not may_cover:
+        return Denial("display_quantity_too_large", plain(display), plain(quantity))
+    if not reduce_only and is_too_small(instrument, display, price):
+        return Denial("display_quantity_too_small", plain(abs(price * display)), plain(instrument.notional_min), instrument.currency)
+    if display * PARTS_MAX < quantity:
+        return Denial("display_quantity_too_small", plain(display), plain(divide(quantity, Decimal(PARTS_MAX))))
     return None

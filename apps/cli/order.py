@@ -63,6 +63,7 @@ def submit(
     priority: Annotated[int | None, typer.Option(min=0, max=9)] = None,
     post_only: Annotated[bool, typer.Option("--post-only", help="Never take liquidity: the venue rejects the order instead.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only reduce a position, never open or reverse one.")] = False,
+    display_quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="Of a limit order: show only so much of it.")] = None,
     account: Annotated[
         str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
     ] = None,
@@ -96,6 +97,7 @@ def submit(
         "priority": priority,
         "post_only": post_only or None,
         "reduce_only": reduce_only or None,
+        "display_quantity": _number(display_quantity, "--display-quantity"),
     }
     with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.submit({name: value for name, value in order.items() if value is not None}, retry_for, to_stderr)

@@ -35,6 +35,8 @@ def terms(order: Event) -> str:
         words += ["stop", order["stop_price"]]
     if order.get("price") is not None:
         words += ["@", order["price"]]
+    if order.get("display_quantity") is not None:
+        words += ["showing", order["display_quantity"]]
     return " ".join(text(word) for word in (*words, order.get("time_in_force")) if word is not None)
 
 

@@ -9,6 +9,7 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.subjects import PRICES_CHANGED
 from apps.connections.depths import Depths
+from apps.connections.prints import PrintFeed
 from apps.connections.ticks import Ticks
 from apps.runtime import metrics
 from apps.runtime.service import Chassis
@@ -16,6 +17,7 @@ from config.catalogue import VenueSettings
 from config.market_section import MarketSection
 from config.settings import Settings
 from domain.instruments import Instrument, negative_prices
+from domain.market.prints import Prints
 from domain.market.quotes import Listed, Quote
 from domain.ports import Clock, Unavailable
 
@@ -52,6 +54,14 @@ def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSett
     """Return which venue may quote which symbol, by the catalogue, and by the settings of the market."""
     quoted = {name: venue.symbols for name, venue in venues.items()}
     return Listed(instruments.keys(), quoted, negative_prices(instruments.values()), market.rule())
+
+
+async def follow_prints(chassis: Chassis[AnySettings], client: Client, take: Callable[[Prints], None], listed: Listed) -> PrintFeed:
+    """Pass the prints of listed venues to `take`, in the order of their arrival."""
+    prints = PrintFeed(take, listed)
+    await prints.start(client)
+    metrics.read(chassis.registry, prints.series)
+    return prints
 
 
 async def announce_prices(client: Client) -> None:

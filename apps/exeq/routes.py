@@ -83,6 +83,7 @@ def _venue(executor: Executor, venue: RoutedVenue, market: Market, clock: Clock)
             "tokens": routing.throttles[venue.name].tokens(now),
         },
         "answer_deadline_ms": venue.answer_deadline_ns // 1_000_000,
+        "supports": ["iceberg"] if venue.icebergs else [],
     }
 
 

@@ -7,9 +7,9 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from apps.http.body import exact_number, identifier
-from apps.http.problem import ECHO_MAX, Refusal, malformed
-from apps.http.schema import NUMBER, PRICE, described
-from domain.instruments import Denial, Instrument, terms_denial
+from apps.http.problem import ECHO_MAX, malformed, untradable
+from apps.http.schema import DISPLAY_QUANTITY, NUMBER, PRICE, described
+from domain.instruments import Denial, Instrument, display_denial, terms_denial
 from domain.order.commands import Terms
 from domain.values import OrderType, Side, TimeInForce
 
@@ -28,6 +28,7 @@ class OrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     type: Annotated[OrderType | UnsetType | None, _TYPE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     reduce_only: Annotated[bool | UnsetType | None, described("The order is denied if it could do more than close a position.")] = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
 
 
 def terms_of(
@@ -61,16 +62,14 @@ def terms_of(
         stop_price=stop_price,
         time_in_force=time_in_force,
         reduce_only=read.reduce_only is True,
+        display_quantity=exact_number(read.display_quantity, "display_quantity"),
     )
     if instrument is None:
-        raise _untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
+        raise untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
     if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
-        raise _untradable(denial)
+        raise untradable(denial)
+    if (display := terms.display_quantity) is not None and (
+        denial := display_denial(instrument, display, terms.order_type, time_in_force, quantity, price, reduce_only=terms.reduce_only)
+    ):
+        raise untradable(denial)
     return terms
-
-
-def _untradable(denial: Denial) -> Refusal:
-    found = "" if denial.found is None else f": found {denial.found}"
-    limit = "" if denial.limit is None else f", limit {denial.limit}"
-    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
-    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)

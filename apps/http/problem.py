@@ -6,11 +6,15 @@ from typing import Any, Final
 
 import msgspec
 
+from domain.instruments import Denial
+
 CONTENT_TYPE: Final = b"application/problem+json"
 
 ECHO_MAX: Final = 64
 """Characters of a request's own text that a refusal repeats."""
 DETAIL_MAX: Final = 200
+DISPLAY_QUANTITY: Final = "display_quantity"
+"""The field, and how the codes of its refusals begin."""
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -66,3 +70,13 @@ def not_offered(method: str, offered: Sequence[str]) -> Refusal:
 def malformed(detail: str, pointer: str = "") -> Refusal:
     """Return Refusal 400 for a body, with a JSON pointer to the field if one is known."""
     return Refusal(400, "malformed", detail, pointer=pointer) if pointer else Refusal(400, "malformed", detail)
+
+
+def untradable(denial: Denial) -> Refusal:
+    """Return Refusal 422 with the number found and the limit that it broke; a display quantity has a pointer to it."""
+    found = f": found {denial.found}" if denial.found is not None else ""
+    limit = f", limit {denial.limit}" if denial.limit is not None else ""
+    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
+    if denial.code.startswith(DISPLAY_QUANTITY):
+        extra["pointer"] = f"/{DISPLAY_QUANTITY}"
+    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)

@@ -21,6 +21,10 @@ def described(description: str = "", **schema: Any) -> msgspec.Meta:
 NUMBER: Final = described(f"{_DIGITS}, no sign.", oneOf=NUMBER_FORMS)
 OPTIONAL_NUMBER: Final = described(f"{_DIGITS}, no sign.", oneOf=[*NUMBER_FORMS, {"type": "null"}])
 PRICE: Final = described(f"{_DIGITS}. Zero or negative only if the instrument has negative_prices.", oneOf=_PRICES)
+DISPLAY_QUANTITY: Final = described(
+    "Of a limit order that may rest: an iceberg, of which the venue shows no more than this at a time. Less than the quantity, on the lot.",
+    oneOf=[*NUMBER_FORMS, {"type": "null"}],
+)
 ID: Final = described(pattern=ID_PATTERN)
 
 

@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
+from prometheus_client.core import Metric
+
 from apps.live_gateway.venue_host import VenueHost
+from apps.runtime import metrics
 from domain.market.depth import Depth, KnownDepths
+from domain.market.prints import Prints
 from domain.market.quotes import STALE, Market, Quote, best_source
 from domain.ports import Clock
 from domain.values import Side, subject_token
@@ -14,6 +19,8 @@ from domain.values import Side, subject_token
 AGE_MAX_NS: Final = 3_000_000_000
 """A valid quote is repeated about once a second. One that was not for this long ends: its feed, or normalizer, is away."""
 LOOK_S: Final = 0.25
+PRINTS_WAITING_MAX: Final = 256
+"""Messages of prints that wait for one symbol. Beyond them the oldest is dropped: those ahead of an order then count as still there."""
 
 
 class _ShownQuote(NamedTuple):
@@ -41,6 +48,8 @@ class MarketQuotes:
         """By paper venue and symbol."""
         self._symbols = {subject_token(symbol): symbol for host in hosts.values() for symbol in host.instruments}
         self.books: KnownDepths | None = None
+        self._prints: dict[str, deque[Prints]] = {}
+        self.prints_dropped = 0
         self._wake = asyncio.Event()
         self._looked_at = 0
 
@@ -59,6 +68,19 @@ class MarketQuotes:
         if venue not in self._hosts and (symbol := self._symbols.get(token)) is not None:
             self._changed[symbol] = None
             self._wake.set()
+
+    def take_prints(self, prints: Prints) -> None:
+        """Take trades of the market. They are passed on before the quotes that come after them."""
+        waiting = self._prints.setdefault(prints.symbol, deque(maxlen=PRINTS_WAITING_MAX))
+        self.prints_dropped += len(waiting) == PRINTS_WAITING_MAX
+        waiting.append(prints)
+        self._changed[prints.symbol] = None
+        self._wake.set()
+
+    def series(self) -> Iterator[Metric]:
+        yield metrics.counter(
+            "gateway_prints_dropped", "Messages of prints that the paper venues could not take in time", self.prints_dropped
+        )
 
     async def run(self) -> None:
         """Show what changed, at once, and end what is too old, until cancelled."""
@@ -87,10 +109,14 @@ class MarketQuotes:
         until then the last quote keeps its own book. From its next quote on a venue shows a book that belongs to it, or none.
         """
         quotes = self._market.quotes(symbol, now - AGE_MAX_NS)
+        printed = self._prints.pop(symbol, ())
         for name, host in self._hosts.items():
             wanted = host.settings.market
             source = best_source(quote for quote in quotes if wanted in ("", quote.venue))
             before = self._shown.pop((name, symbol), None)
+            for prints in printed:
+                if before is not None and prints.venue == before.quote.venue:
+                    await host.trade(symbol, prints.prints)
             if source is None:
                 await host.end(symbol)
                 continue

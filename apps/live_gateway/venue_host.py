@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -15,6 +15,7 @@ from adapters.codec import encode
 from apps.connections.announcements import Send
 from apps.journal.group_commit import GroupCommit, Outcome, Pace
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
+from apps.live_gateway.commit_groups import groups
 from apps.live_gateway.faulty_wire import FaultyWire
 from apps.live_gateway.report_log import VENUE_COMMITS, ReportLog
 from apps.live_gateway.report_wire import Announced, ReportWire
@@ -23,25 +24,19 @@ from config.catalogue import VenueSettings
 from domain.execution.owner import UNIT
 from domain.instruments import Instrument
 from domain.market.depth import Depth
+from domain.market.prints import Print
 from domain.market.quotes import STALE, Quote
-from domain.market.simulated import shaped, shaped_depth
+from domain.market.simulated import shaped, shaped_depth, shaped_print
 from domain.order.commands import VenueReport
-from domain.order.events import JournalAccepted, ShardHeld
+from domain.order.events import ShardHeld
 from domain.paper.events import (
     Deed,
     DeepQuote,
-    EpochMet,
     Meet,
     Message,
-    OrderForgotten,
     Passed,
-    QueueAdvanced,
-    QueueJoined,
     Reported,
-    RequestTaken,
-    StopTriggered,
-    TradingHalted,
-    TradingResumed,
+    TradePrint,
     VenueEvent,
     not_before,
     stamp_of,
@@ -55,9 +50,6 @@ T = TypeVar("T")
 
 INBOX_MAX: Final = 4096
 """Messages that wait for one venue. When the inbox is full the subscription waits, up to the NATS client's own bound."""
-
-GROUP_MAX: Final = 500
-"""Events per commit; one quote may fill thousands of orders."""
 
 UNSETTLED_MAX: Final = 2_000
 """Groups that may wait for the disk before the venue takes no further message."""
@@ -169,6 +161,15 @@ class VenueHost:
         instrument, quote = self.instruments.get(book.symbol), self.quotes.get(book.symbol)
         if instrument is not None and quote is not None:
             await self._show(quote, book, instrument)
+
+    async def trade(self, symbol: str, prints: Iterable[Print]) -> None:
+        """Take trades of the market that this venue shows, in its own shape. Only a venue that estimates queues needs them."""
+        instrument, own = self.instruments.get(symbol), self.settings
+        if instrument is None or not own.rules.estimated:
+            return
+        for each in prints:
+            price, quantity, side = msgspec.structs.astuple(shaped_print(each, instrument, own.spread_ticks, own.depth_scale))
+            await self._inbox.put((0, TradePrint(symbol, side, price, quantity)))
 
     async def _show(self, quote: Quote, book: Depth | None, instrument: Instrument) -> None:
         if book is None:
@@ -362,28 +363,3 @@ class VenueHost:
 def _fail(query: Query[object], trouble: Unavailable) -> None:
     if not query.answer.done():
         query.answer.set_exception(trouble)
-
-
-def groups(events: Sequence[VenueEvent], size_max: int = GROUP_MAX) -> Iterator[Sequence[VenueEvent]]:
-    """Split a long decision into commits, but never within the events of one order: a crash must not leave a partial answer."""
-    begin = 0
-    while len(events) - begin > size_max:
-        end = begin + size_max
-        while end < len(events) and route_of(events[end]) == route_of(events[end - 1]):
-            end += 1
-        yield events[begin:end]
-        begin = end
-    if begin < len(events):
-        yield events[begin:]
-
-
-def route_of(event: VenueEvent) -> str:
-    match event:
-        case RequestTaken():
-            return event.request.route_id
-        case StopTriggered() | QueueJoined() | OrderForgotten():
-            return event.route_id
-        case Reported():
-            return event.report.route_id
-        case QueueAdvanced() | TradingHalted() | TradingResumed() | EpochMet() | JournalAccepted() | ShardHeld():
-            return ""

@@ -1,10 +1,11 @@
 """Views of venues and orders in HTTP and session responses."""
 
+from decimal import Decimal
 from itertools import islice
 from typing import Final
 
 from apps.live_gateway.venue_host import VenueHost
-from domain.paper.book import PaperOrder
+from domain.paper.book import PaperOrder, PaperState
 from domain.values import ZERO
 
 PAGE_MAX: Final = 500
@@ -27,6 +28,8 @@ def order_view(order: PaperOrder) -> dict[str, object]:
         "time_in_force": request.time_in_force,
         "expire_at": order.expire_at,
         "post_only": request.post_only,
+        "display_quantity": request.display_quantity,
+        "displayed_quantity": _displayed(order),
         "status": order.state,
         "triggered": order.triggered,
         "cum_quantity": order.cum_quantity,
@@ -35,12 +38,19 @@ def order_view(order: PaperOrder) -> dict[str, object]:
     }
 
 
+def _displayed(order: PaperOrder) -> Decimal:
+    """Return how much of the order the venue shows now: of a limit order that rests, all of it or the part that an iceberg shows."""
+    rests = order.state is PaperState.WORKING and order.request.price is not None and not order.waits_for_stop
+    return max(order.visible, ZERO) if rests else ZERO
+
+
 def open_orders(host: VenueHost, after: int, limit: int, shard: int | None = None) -> dict[str, object]:
     """Build a page of open orders, oldest first; `next` is the `after` of the next page, null on the last one."""
     behind = (o for number, o in host.venue.open.items() if number > after and shard in (None, o.request.shard))
     page = list(islice(behind, min(limit, PAGE_MAX)))
     more = next(behind, None) is not None
-    return {"orders": [order_view(order) for order in page], "next": page[-1].number if more and page else None}
+    orders = [order_view(order) | {"queue_ahead": host.venue.queue_ahead(order)} for order in page]
+    return {"orders": orders, "next": page[-1].number if more and page else None}
 
 
 def venue_view(host: VenueHost) -> dict[str, object]:
@@ -55,6 +65,7 @@ def venue_view(host: VenueHost) -> dict[str, object]:
         "latency_ms": settings.latency_ms,
         "jitter_ms": settings.jitter_ms,
         "levels": settings.rules.levels,
+        "queue": "displayed" if settings.rules.queue else "estimated" if settings.rules.estimated else "none",
         "self_trade": settings.rules.self_trade,
         "halted": sorted(host.venue.halted),
         "session": settings.session,

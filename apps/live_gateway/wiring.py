@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import structlog
 from nats.aio.client import Client
 
@@ -50,7 +51,8 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     settings, clock = chassis.settings, SystemClock()
     instruments = load_instruments().instruments
     listed, simulated = load_venues(instruments)
-    venues = {name: venue for name, venue in listed.items() if venue.session == "full" and not venue.live}  # others have their own program
+    hosted = [venue for venue in listed.values() if venue.session == "full" and not venue.live]  # others have their own program
+    venues = {venue.name: _with_its_queue(venue, settings) for venue in hosted}
     notes: Counter[str] = Counter()
     columns = columns_of(settings.quotes.columns, COLUMNS)
     rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
@@ -142,7 +144,9 @@ async def _follow_market(
     own = {name: host.settings for name, host in hosts.items()}
     quoted = feeds.listed(instruments, own, chassis.settings.market)
     quotes.books = await feeds.follow_depths(chassis, client, quoted, clock, changed=quotes.take_book)
+    await feeds.follow_prints(chassis, client, quotes.take_prints, quoted)
     await feeds.follow_ticks(chassis, client, quotes.take, quoted, clock)
+    metrics.read(chassis.registry, quotes.series)
     chassis.spawn(quotes.run, tasks.QUOTES)
 
 
@@ -179,6 +183,13 @@ async def _host(
     journal = await journals.written_journal(client, writer, settings, subjects.VENUE_STREAM, subjects.venue_subject(venue.name))
     traded = {symbol: instruments[symbol] for symbol in venue.symbols}
     return VenueHost(venue, traded, journal, clock, *wire, journals.pace(settings), mark, chassis.settings.nats.replicas)
+
+
+def _with_its_queue(venue: VenueSettings, settings: GatewaySettings) -> VenueSettings:
+    """Return the venue as it is hosted: a simulated market has no trades to estimate queues with."""
+    if settings.market.mode != "simulated":
+        return venue
+    return venue._replace(rules=msgspec.structs.replace(venue.rules, estimated=False))
 
 
 def _report_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

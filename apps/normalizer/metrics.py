@@ -28,6 +28,7 @@ def series(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> Ite
     )
     yield counter("normalizer_ticks", "Quotes sent to the core", {name: run.ticks_sent for name, run in runs.items()}, "venue")
     yield counter("normalizer_depths", "Books sent to exeq and the paper venues", {n: r.depths_sent for n, r in runs.items()}, "venue")
+    yield counter("normalizer_prints", "Messages of prints sent to the paper venues", {n: r.prints_sent for n, r in runs.items()}, "venue")
     yield counter(
         "normalizer_ticks_conflated", "Quotes replaced before they were sent", {n: r.ticks.conflated for n, r in runs.items()}, "venue"
     )
@@ -66,6 +67,7 @@ def stats(watch: MarketWatch, shared: VenueShared, publisher: Publisher) -> dict
                 "repeated": run.out.repeated,
                 "ticks": {"sent": run.ticks_sent, "conflated": run.ticks.conflated},
                 "depths_sent": run.depths_sent,
+                "prints_sent": run.prints_sent,
                 "trades": {"duplicates": run.bars.duplicates, "too_late_for_bars": run.bars.too_late},
                 "late_frames": run.fold.late_frames,
                 "dropped_without_a_fact": dict(run.fold.dropped),

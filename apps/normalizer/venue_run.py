@@ -17,6 +17,7 @@ from domain.market.conflation import ChangedBooks, Conflation, DepthPace, TickPa
 from domain.market.depth import Depth
 from domain.market.liveness import Liveness, Patience, StepKind
 from domain.market.normalization import BookRules, DecoderOf, Normalised, VenueFold
+from domain.market.prints import prints_of
 from domain.market.quotes import Quote
 from domain.market.records import Fact, FactKind, Flag
 from domain.market.venues.feed import BookView, RawFrames, Wish, WishKind
@@ -70,6 +71,7 @@ class VenueRun:
         self.failures = 0
         self.ticks_sent = 0
         self.depths_sent = 0
+        self.prints_sent = 0
         self.bars_since: int | None = None
         """From when on all trades are in the bars, nanoseconds UTC."""
         self._rules = rules
@@ -96,8 +98,9 @@ class VenueRun:
             self._received = max(self._received, out.received)
         rejected = sum(fact.fact is FactKind.REJECTED_FRAME for fact in out.facts)
         self._shared.quality.count(out.frames, rejected, now)
-        self._trades(out)
-        self.apply(out, now, fresh=self._replayed or wall - out.received <= self._rules.behind_max)
+        fresh = self._replayed or wall - out.received <= self._rules.behind_max
+        self._trades(out, fresh=fresh)
+        self.apply(out, now, fresh=fresh)
 
     def apply(self, out: Normalised, now: int, *, fresh: bool) -> None:
         """Do what the frames mean. `fresh`: their quotes may leave for the core; of old frames only ends do."""
@@ -207,13 +210,17 @@ class VenueRun:
         for bar in self.bars.changes(self.now()):
             self._shared.send(subjects.bars(bar.interval, subject_token(bar.symbol)), encode(bar))
 
-    def _trades(self, out: Normalised) -> None:
+    def _trades(self, out: Normalised, *, fresh: bool) -> None:
+        """Add trades to the bars. New ones leave for the core before the quotes of their frames, so that no size is counted twice."""
         if not out.trades or self.out.is_done("trades", out):
             return
         if self.bars_since is None:
             self.bars_since = out.received
-        for trade in out.trades:
-            self.bars.add(trade, self.bars_since)
+        since = self.bars_since
+        new = [trade for trade in out.trades if self.bars.add(trade, since)]
+        for prints in prints_of(new, out.epoch, out.n) if fresh else ():
+            self.prints_sent += 1
+            self._shared.send(subjects.prints(self.venue, subject_token(prints.symbol)), encode(prints))
 
     def _end(self, symbol: str, now: int) -> None:
         """End the marks of a symbol at once."""

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from apps.http.body import client_order_id_of, exact_number, identifier, read_object, read_struct
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
-from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
 from apps.oms.submit_body import Priority, TermsReader, moment
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
@@ -56,6 +56,7 @@ class LegBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     priority: Priority | UnsetType | None = UNSET
     post_only: bool | UnsetType | None = UNSET
     reduce_only: bool | UnsetType | None = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
 
 
 _LIST: Final = msgspec.json.Decoder(ListBody)
@@ -135,6 +136,7 @@ class ListReader:
             reduce_only=leg.reduce_only is True,
             group_id=list_id,
             role=str(_role(found.type, leg, number)),
+            display_quantity=exact_number(leg.display_quantity, "display_quantity"),
         )
 
 

@@ -11,11 +11,11 @@ from msgspec import UNSET, UnsetType
 from apps.http.app import Refusal
 from apps.http.body import client_order_id_of, exact_number, read_struct
 from apps.http.problem import malformed
-from apps.http.schema import CLIENT_ORDER_ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
-from domain.instruments import Denial, Instrument, terms_denial
+from domain.instruments import Denial, Instrument, display_denial, terms_denial
 from domain.order.commands import ReplaceOrder, RiskDecision, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
 from domain.order.group import HELD_ROLES, Role
@@ -42,6 +42,9 @@ class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             pattern=CLIENT_ORDER_ID_PATTERN,
         ),
     ] = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, described("Cannot be replaced: 422.", oneOf=[*NUMBER_FORMS, {"type": "null"}])] = (
+        UNSET
+    )
 
 
 _DECODER: Final = msgspec.json.Decoder(ReplaceBody)
@@ -61,8 +64,10 @@ class NewTerms(NamedTuple):
 
 
 def read_replace(body: bytes, *, negative: bool = False) -> NewTerms:
-    """Parse quantity, price and stop price, at least one of them, and the name. `negative`: prices may be negative. Refusal 400."""
+    """Parse quantity, price and stop price, at least one of them, and the name. `negative`: prices may be negative. Refusal 400, 422."""
     found = read_struct(_DECODER, body)
+    if exact_number(found.display_quantity, "display_quantity") is not None:
+        raise untradable(Denial("display_quantity_not_replaceable"))
     price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
     asked = NewTerms(exact_number(found.quantity, "quantity"), price, stop_price, client_order_id_of(found.client_order_id) or "")
     if asked.numbers == (None, None, None):
@@ -151,6 +156,17 @@ class ReplaceHandler:
         if instrument is None:
             raise untradable(Denial("unknown_symbol", order.symbol))
         denial = terms_denial(instrument, order.order_type, wanted.quantity, wanted.price, wanted.stop_price, reduce_only=order.reduce_only)
+        if denial is None and order.display_quantity is not None:
+            denial = display_denial(
+                instrument,
+                order.display_quantity,
+                order.order_type,
+                order.time_in_force,
+                wanted.quantity,
+                wanted.price,
+                reduce_only=order.reduce_only,
+                may_cover=True,
+            )
         if denial is not None:
             raise untradable(denial)
 

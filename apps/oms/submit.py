@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from apps.http.app import Refusal
+from apps.http.problem import untradable as untradable
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.runtime.failpoint import failpoint
@@ -166,14 +167,6 @@ class SubmitHandler:
 def reused(client_order_id: str, order: Order) -> Refusal:
     """Build the 422 refusal of an id that was used before, for `order`."""
     return Refusal(422, "client_order_id_reused", f"client_order_id {client_order_id} was used for another order", order_id=order.order_id)
-
-
-def untradable(denial: Denial) -> Refusal:
-    """Build the 422 refusal, with the number found and the limit it exceeded."""
-    found = f": found {denial.found}" if denial.found is not None else ""
-    limit = f", limit {denial.limit}" if denial.limit is not None else ""
-    extra = {name: value for name in ("found", "limit", "unit") if (value := getattr(denial, name)) is not None}
-    return Refusal(422, denial.code, denial.code.replace("_", " ") + found + limit, **extra)
 
 
 def unavailable(reason: str, *, unknown: bool) -> Refusal:

@@ -1,7 +1,7 @@
 """Parse the body of a submit into validated terms, or report the first error. Nothing here touches an order."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -12,12 +12,14 @@ from apps.http.body import client_order_id_of, exact_number, identifier, read_st
 from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
-from apps.http.schema import CLIENT_ORDER_ID_PATTERN, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
+from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from domain.access.scopes import EVERY_ACCOUNT
-from domain.instruments import Denial, Instrument, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
+from domain.execution.auctions import NO_SESSION, TOO_LATE
+from domain.instruments import Denial, Instrument, display_denial, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
+from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
-from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
+from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -48,7 +50,9 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
-    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc.")] = UNSET
+    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc. opg and cls wait for an opening or closing.")] = (
+        UNSET
+    )
     expire_at: Annotated[str | UnsetType | None, described("Required with gtd, not allowed otherwise.", format="date-time")] = UNSET
     priority: Priority | UnsetType | None = UNSET
     post_only: Annotated[bool | UnsetType | None, described("The venue rejects the order if it would trade at once.")] = UNSET
@@ -59,6 +63,7 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             "No size limit and no minimum notional apply."
         ),
     ] = UNSET
+    display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
 
 
 Touching = Callable[[str, Side], Candidate | None]
@@ -68,6 +73,15 @@ Touching = Callable[[str, Side], Candidate | None]
 def nothing_quoted(symbol: str, side: Side) -> Candidate | None:
     """Return None: nothing is quoted here."""
     return None
+
+
+AuctionOf = Callable[[str, TimeInForce], Auction | Denial]
+"""Returns the opening or closing of a symbol that an order of this time in force would be for now, or why there is none."""
+
+
+def never_closing(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
+    """Return that there is none: nothing closes here."""
+    return Denial(NO_SESSION, symbol)
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
@@ -91,12 +105,17 @@ class TermsReader:
         types: frozenset[OrderType],
         may_trade: Callable[[str], bool],
         touching: Touching = nothing_quoted,
+        icebergs: Container[str] = (),
+        auction_of: AuctionOf = never_closing,
     ) -> None:
         """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed.
 
-        `touching`: the fresh quote that an aggressive order of a side would meet.
+        `touching`: the fresh quote that an aggressive order of a side would meet. `icebergs`: the symbols that some venue trades which
+        supports icebergs.
         """
+        self._icebergs = icebergs
         self._touching = touching
+        self._auction_of = auction_of
         self._instruments = instruments
         self._may_trade = may_trade
         self._default_account = default_account
@@ -116,7 +135,7 @@ class TermsReader:
         if own not in (account, EVERY_ACCOUNT):
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
-        quote = None
+        tif, quote = parsed.time_in_force or TimeInForce.GTC, None
         if quantity is None:
             quantity, quote = self.sized(parsed.symbol, parsed.side, notional or ZERO, price)
         return Terms(
@@ -129,18 +148,25 @@ class TermsReader:
             quantity=quantity,
             price=price,
             stop_price=stop_price,
-            time_in_force=parsed.time_in_force or TimeInForce.GTC,
+            time_in_force=tif,
             expire_at=moment(parsed.expire_at, "expire_at") if isinstance(parsed.expire_at, str) else None,
+            auction=self.auction(parsed.symbol, tif) if tif in AT_SESSIONS else None,
             priority=parsed.priority or 0,
             post_only=parsed.post_only is True,
             reduce_only=parsed.reduce_only is True,
             notional=notional,
             quote=quote,
+            display_quantity=exact_number(parsed.display_quantity, "display_quantity"),
         )
 
     def account_of(self, own: str) -> str:
         """Return the account of a request that names none. `own`: that of the caller's key."""
         return self._default_account if own == EVERY_ACCOUNT else own
+
+    def auction(self, symbol: str, time_in_force: TimeInForce) -> Auction | None:
+        """Return the opening or closing that an order submitted now is for; None if there is none: `denial` gives the reason."""
+        found = self._auction_of(symbol, time_in_force) if time_in_force in AT_SESSIONS else None
+        return found if isinstance(found, Auction) else None
 
     def may_be_negative(self, symbol: str) -> bool:
         instrument = self._instruments.get(symbol)
@@ -171,8 +197,26 @@ class TermsReader:
             (None if terms.notional is None else _notional_denial(instrument, terms))
             or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
+            or (None if terms.display_quantity is None else self._display_denial(instrument, terms, terms.display_quantity))
             or _expiry_denial(terms, now_ns)
+            or (self._auction_denial(terms) if terms.time_in_force in AT_SESSIONS else None)
         )
+
+    def _display_denial(self, instrument: Instrument, terms: Terms, display: Decimal) -> Denial | None:
+        if terms.symbol not in self._icebergs:
+            return Denial("display_quantity_unsupported", terms.symbol)
+        return display_denial(
+            instrument, display, terms.order_type, terms.time_in_force, terms.quantity, terms.price, reduce_only=terms.reduce_only
+        )
+
+    def _auction_denial(self, terms: Terms) -> Denial | None:
+        """Return why the order cannot wait for an opening or closing. A leg of a list cannot."""
+        if terms.group_id:
+            return Denial("time_in_force_not_allowed", f"{terms.time_in_force} in a list")
+        if terms.auction is not None:
+            return None
+        found = self._auction_of(terms.symbol, terms.time_in_force)
+        return found if isinstance(found, Denial) else Denial(TOO_LATE, rfc3339(found.at))
 
 
 def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
@@ -189,7 +233,8 @@ def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
 def _notional_denial(instrument: Instrument, terms: Terms) -> Denial | None:
     """Return why the money makes no quantity, or one that is too little. Missing and excess prices are left to `terms_denial`."""
     is_limit, immediate = terms.order_type is OrderType.LIMIT, terms.time_in_force is TimeInForce.IOC
-    if instrument.negative_prices or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
+    waits = terms.time_in_force in AT_SESSIONS
+    if instrument.negative_prices or waits or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
         return Denial("notional_not_allowed", f"{terms.order_type} {terms.time_in_force}")
     if is_limit == (terms.price is None):
         return None

@@ -46,6 +46,7 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
+    display_quantity: Decimal | None = None
 
     def terms(self) -> Terms:
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}

@@ -18,12 +18,15 @@ from domain.values import ZERO, Side, TimeInForce, divide
 BPS: Final = Decimal("0.0001")
 NO_FRESH_QUOTE: Final = "no fresh quote"
 """The note of a venue that may take the order, but comes after all venues with a quote."""
+NO_ICEBERGS: Final = "no icebergs"
+"""The note of a venue that would show all of an order with a display quantity."""
 
 
 class RoutedVenue(msgspec.Struct, frozen=True):
     """A venue as routing knows it.
 
-    Fees are in basis points of |price| x quantity. A `plain` one only takes new orders and reports fills.
+    Fees are in basis points of |price| x quantity. A `plain` one only takes new orders and reports fills. `icebergs`: it can show a part of
+    an order and hide the rest.
     """
 
     name: str
@@ -34,6 +37,7 @@ class RoutedVenue(msgspec.Struct, frozen=True):
     burst: int = 10_000
     answer_deadline_ns: int = 2_000_000_000
     plain: bool = False
+    icebergs: bool = False
 
 
 class VenueStatus(msgspec.Struct, frozen=True):
@@ -121,10 +125,11 @@ def split(ask: Ask, offers: Sequence[Offer]) -> Choice:
     """Split the order over the cheapest levels of all venues within its limit; each venue's part is in lots, and not too small for it.
 
     What no level shows stays with the venue of the cheapest one. An order is not split if that cannot fill it better: one that would rest,
-    one that must fill whole (FOK), or a stop, which triggers once.
+    one that must fill whole (FOK), or a stop, which triggers once. Nor is an iceberg split: each venue would show its display quantity.
     """
     order, legs = ask.order, dict[str, tuple[RoutedVenue, Decimal]]()
-    if order.stop_price is None and order.time_in_force is not TimeInForce.FOK:
+    whole = order.stop_price is not None or order.display_quantity is not None
+    if not whole and order.time_in_force is not TimeInForce.FOK:
         quoted = [offer for offer in offers if offer.worth is not None]
         legs = _cheapest_levels(ask, quoted)
         while small := {offer.venue.name for offer in quoted if offer.venue.name in legs and _is_too_small(ask, offer, legs)}:
@@ -160,12 +165,14 @@ def route(
     seen: list[Candidate] = []
     offers: list[Offer] = []
     listed = waits = away = False
+    hides = order.display_quantity is not None
     for venue in venues:
         if order.symbol not in venue.symbols:
             continue
         listed = True
         standing = standings.get(venue.name, WELL) if standings else WELL
-        closed = "tried before" if venue.name in tried else standing.closed
+        unfit = "tried before" if venue.name in tried else NO_ICEBERGS if hides and not venue.icebergs else None
+        closed = unfit or standing.closed
         quote = by_venue.get(venue.name)
         depth = depth_of(quote) if quote is not None and depth_of is not None and _walks(order, quote) else None
         looked, offer = _look(venue, quote, depth, order, standing.penalty_bps, closed)
@@ -174,7 +181,7 @@ def route(
             offers.append(offer)
         elif standing.waits:
             waits = True
-        elif venue.name not in tried:
+        elif unfit is None:
             away = True
     if not listed:
         return NoRoute("no_venue", f"no venue lists {order.symbol}")
@@ -183,7 +190,8 @@ def route(
     if not choice:
         return NoRoute("no_venue", _why(seen, policy, pin), waits, away, tuple(seen))
     begin = len(tried) + 1
-    legs = tuple(Leg(f"{order.order_id}-{begin + place}", venue.name, quantity) for place, (venue, quantity) in enumerate(choice))
+    shown = order.display_quantity
+    legs = tuple(Leg(f"{order.order_id}-{begin + place}", venue.name, quantity, shown) for place, (venue, quantity) in enumerate(choice))
     return Routing(legs, policy, tuple(seen))
 
 

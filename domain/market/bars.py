@@ -110,8 +110,8 @@ class Bars:
         self.too_late = 0
         self.duplicates = 0
 
-    def add(self, trade: MarketTrade, since: int) -> None:
-        """Add a trade. `since`: from when on all trades of its venue are known here, nanoseconds UTC.
+    def add(self, trade: MarketTrade, since: int) -> bool:
+        """Add a trade; return whether it is new. `since`: from when on all trades of its venue are known here, nanoseconds UTC.
 
         A backfilled trade as old as those that are forgotten may be in its bar already: it is left to the database's views.
         """
@@ -122,14 +122,17 @@ class Bars:
         at = trade.at
         if at <= series.forgotten_to and Flag.BACKFILLED in trade.flags:
             self.too_late += 1
-        elif series.is_known((at, trade.trade_id)):
+            return False
+        if series.is_known((at, trade.trade_id)):
             self.duplicates += 1
-        elif series.begin <= at < series.end:
+            return False
+        if series.begin <= at < series.end:
             for sums in series.now:
                 sums.add(trade.price, trade.quantity, at)
             series.changed.update(series.keys)
         else:
             self._place(series, at, trade.price, trade.quantity)
+        return True
 
     def _place(self, series: _Series, at: int, price: Decimal, quantity: Decimal) -> None:
         """Find or begin the bar of each interval, and add the trade to it."""

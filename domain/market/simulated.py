@@ -9,8 +9,10 @@ import msgspec
 
 from domain.instruments import Instrument
 from domain.market.depth import Depth
+from domain.market.prints import Print
 from domain.market.quotes import Quote
 from domain.market.records import Level
+from domain.values import Side
 
 PULL: Final = 3
 """Each step reverts one part in PULL of the distance from the start, so that the start is crossed often."""
@@ -107,6 +109,16 @@ def shaped_depth(depth: Depth, venue: str, instrument: Instrument, spread_ticks:
             bids.append((shown, whole_lots(size * depth_scale, instrument)))
     asks = tuple((price + worse, whole_lots(size * depth_scale, instrument)) for price, size in depth.asks)
     return msgspec.structs.replace(depth, venue=venue, bids=tuple(bids), asks=asks)
+
+
+def shaped_print(printed: Print, instrument: Instrument, spread_ticks: int, depth_scale: Decimal) -> Print:
+    """Return a trade of the market as it meets the levels that one venue shows: at the price of its level, with the quantity scaled."""
+    worse = spread_ticks * instrument.tick
+    if printed.side is Side.BUY:
+        price = printed.price + worse
+    else:
+        price = printed.price - worse if instrument.negative_prices else max(printed.price - worse, instrument.tick)
+    return Print(price, printed.quantity * depth_scale, printed.side)
 
 
 def whole_lots(size: Decimal, instrument: Instrument) -> Decimal:

@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from domain.instruments import Denial
+from domain.order.auction import Auction
 from domain.order.events import Candidate, Leg
 from domain.order.group import ListTerms as ListTerms
 from domain.values import Liquidity, OrderType, Side, TimeInForce
@@ -44,6 +45,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stop_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
+    auction: Auction | None = None
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
@@ -53,6 +55,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     notional: Decimal | None = None
     quote: Candidate | None = None
     """The money that `quantity` was made from, and the quote that it was made with (None for a limit order, whose price decided)."""
+    display_quantity: Decimal | None = None
+    """Of an iceberg: how much of it a venue shows at a time."""
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
 
@@ -128,6 +132,10 @@ class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=Fal
     venue: str
     price: Decimal
     waits_for: tuple[str, ...] = ()
+
+
+class ReleaseHeld(ExeqCommand, frozen=True, kw_only=True, tag="release_held", gc=False):
+    """The opening or closing that an order waits for at exeq has come. It may be routed from now on."""
 
 
 class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
@@ -240,7 +248,8 @@ class VenueReport(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One request, as it travels in lists on `venue.<venue>.requests.<shard>`, and alone on `orders.<account>.<verb>`.
 
-    A replace carries the new terms of the route. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
+    A replace carries the new terms of the route. `display_quantity`: the venue shows no more than that of the route at a time; all of it if
+    the quantity is not larger. `unit` and `epoch` name the exeq that sends it: a venue takes nothing of an epoch below
     the largest that it has seen.
     """
 
@@ -263,6 +272,7 @@ class VenueRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     post_only: bool = False
     reduce_only: bool = False
     replace_id: str = ""
+    display_quantity: Decimal | None = None
 
 
 class BookReport(Command, frozen=True, kw_only=True, tag="book_report", gc=False):
@@ -325,6 +335,7 @@ OrderCommand = (
     | ReplaceOrder
     | ExpireOrder
     | TriggerOrder
+    | ReleaseHeld
     | RouteOrder
     | RefuseRoute
     | DoubtRoute
@@ -338,7 +349,9 @@ OrderCommand = (
     | ListCommand
 )
 
-ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+ServiceCommand = (
+    CancelOrder | TriggerOrder | ReleaseHeld | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+)
 """The commands that other services may send to oms, in lists."""
 
 

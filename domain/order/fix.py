@@ -1,5 +1,6 @@
 """An order's life in FIX 4.4: OrdStatus (39) and ExecType (150) after each event."""
 
+from decimal import Decimal
 from typing import Final
 
 from domain.order import events as e
@@ -54,3 +55,8 @@ def exec_type(event: e.OrderEvent) -> str | None:
     if isinstance(event, e.OrderFilled) and event.corrects:
         return "G"
     return _TYPES.get(type(event))
+
+
+def max_floor(event: e.OrderEvent) -> Decimal | None:
+    """Return MaxFloor (111) of a new order: what an iceberg shows at a time. None for one that is shown whole, and for other events."""
+    return event.display_quantity if isinstance(event, e.OrderSubmitted) else None

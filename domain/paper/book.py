@@ -5,11 +5,12 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from domain.market.depth import Depth
-from domain.market.quotes import Quote
+from domain.market.quotes import STALE, Quote
 from domain.order.commands import VenueRequest
 from domain.values import ZERO, Liquidity, OrderType, Side, TimeInForce, opposite
 
@@ -36,6 +37,7 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
     """One order as the venue keeps it. `request` has its current terms; `leaves` is what was not filled, also once it is closed.
 
     `sends` counts how often its request arrived, `reports` are the report_seqs of its reports. `behind`: see QueueJoined.
+    `shown`: what is left of the part that an iceberg shows; see PartShown.
     """
 
     number: int
@@ -50,6 +52,18 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
     day_ends_at: int | None = None
     replace_id: str = ""
     behind: Decimal = ZERO
+    shown: Decimal = ZERO
+
+    @property
+    def visible(self) -> Decimal:
+        """What others see of a resting order and can trade with: all of it, or the part that an iceberg shows."""
+        return self.leaves if self.request.display_quantity is None else min(self.shown, self.leaves)
+
+    @property
+    def next_part(self) -> Decimal:
+        """How much an iceberg shows when it comes to rest, or when what it showed has traded."""
+        display = self.request.display_quantity
+        return self.leaves if display is None else min(display, self.leaves)
 
     @property
     def cum_quantity(self) -> Decimal:
@@ -71,6 +85,9 @@ class PaperOrder(msgspec.Struct, kw_only=True, gc=False):
 
 Level = tuple[Decimal, Decimal]
 """A price and the size left there."""
+
+UNSEEN: Final = Decimal(10) ** 20
+"""The size ahead of an order whose price is not among those that are known. Every size is smaller: the first one seen replaces it."""
 
 
 class Display(msgspec.Struct, gc=False):
@@ -110,6 +127,17 @@ class Display(msgspec.Struct, gc=False):
     def shown_at(self, side: Side, price: Decimal) -> Decimal:
         """Return the size shown at a price among the orders of this side."""
         return next((size for at, size in self.left[opposite(side)] if at == price), ZERO)
+
+    def size_ahead(self, side: Side, price: Decimal) -> Decimal | None:
+        """Return the size of others at a price among the orders of this side; None where it is not known.
+
+        A market's book is known as far as its levels go, without a book only its touch is. At a price between its levels no size is ahead.
+        """
+        levels = self.left[opposite(side)]
+        for at, size in () if STALE in self.quote.flags else levels if self.shown else levels[:1]:
+            if reaches(side, price, at):
+                return size if price == at else ZERO
+        return None
 
     def take(self, side: Side, quantity: Decimal) -> list[Level]:
         """Take up to `quantity`, from the touch on; return what was taken at which price."""
@@ -159,6 +187,10 @@ class Ladder:
             del self._levels[key]
             del self._keys[bisect_left(self._keys, key)]
 
+    def to_end(self, price: Decimal, order: PaperOrder) -> None:
+        """Move an order behind all others at its price."""
+        self._levels[self._key(price)].move_to_end(order.number)
+
     def reached(self, price: Decimal) -> Iterator[PaperOrder]:
         """Yield every order at this price or a better one, best first."""
         bound = self._key(price)
@@ -173,6 +205,14 @@ class Ladder:
 
     def advance(self, price: Decimal, quantity: Decimal) -> None:
         self._gone[self._key(price)] = self.gone(price) + quantity
+
+    def at(self, price: Decimal) -> Iterator[PaperOrder]:
+        """Yield the orders at this price, in order of arrival."""
+        yield from self._levels.get(self._key(price), OrderedDict[int, PaperOrder]()).values()
+
+    def prices(self) -> Iterator[Decimal]:
+        """Yield every price with orders, best first."""
+        return (key if self._highest_first else -key for key in reversed(self._keys))
 
     def last_but(self, price: Decimal, order: PaperOrder) -> PaperOrder | None:
         """Return the order with the last turn at this price, except for `order`; None if no other rests there."""
@@ -200,6 +240,10 @@ class PaperBook:
     def remove(self, order: PaperOrder) -> None:
         ladder, price = self._place(order)
         ladder.remove(price, order)
+
+    def to_end(self, order: PaperOrder) -> None:
+        ladder, price = self._place(order)
+        ladder.to_end(price, order)
 
     def _place(self, order: PaperOrder) -> tuple[Ladder, Decimal]:
         request = order.request

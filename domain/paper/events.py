@@ -50,6 +50,25 @@ class QueueAdvanced(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
     side: Side
     price: Decimal
     quantity: Decimal
+    printed: bool = False
+    """The market traded it: nothing that the venue displays is gone by it."""
+
+
+class QueueLowered(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """Others left a price: no order there is further behind than `behind`, counted as in QueueJoined."""
+
+    symbol: str
+    side: Side
+    price: Decimal
+    behind: Decimal
+
+
+class PartShown(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
+    """An iceberg shows this much, at the end of the queue at its price: it came to rest, or what it showed before has traded."""
+
+    at: int
+    route_id: str
+    quantity: Decimal
 
 
 class TradingHalted(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
@@ -79,10 +98,11 @@ class EpochMet(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class Reported(PaperEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """One execution report. Nothing else changes an order."""
+    """One execution report. Nothing else changes an order. `printed`: as in QueueAdvanced."""
 
     report: VenueReport
     shard: int = 0
+    printed: bool = False
 
 
 VenueEvent = (
@@ -90,6 +110,8 @@ VenueEvent = (
     | StopTriggered
     | QueueJoined
     | QueueAdvanced
+    | PartShown
+    | QueueLowered
     | TradingHalted
     | TradingResumed
     | OrderForgotten
@@ -117,6 +139,15 @@ class DeepQuote(msgspec.Struct, frozen=True, gc=False):
 
     quote: Quote
     depth: Depth
+
+
+class TradePrint(msgspec.Struct, frozen=True, gc=False):
+    """A trade of the market, in this venue's shape. `side` is the taker's."""
+
+    symbol: str
+    side: Side
+    price: Decimal
+    quantity: Decimal
 
 
 class Meet(msgspec.Struct, frozen=True, gc=False):
@@ -189,4 +220,4 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 
 Deed = Halt | Refuse | UnsolicitedCancel | ForcedFill | BustTrade | CorrectTrade | Forget
-Message = VenueRequest | Cancel | Replace | Quote | DeepQuote | Meet | Passed | Deed
+Message = VenueRequest | Cancel | Replace | Quote | DeepQuote | TradePrint | Meet | Passed | Deed

@@ -17,7 +17,8 @@ class PaperRules(msgspec.Struct, frozen=True, kw_only=True):
     """The rules of one venue.
 
     `levels` are displayed on each side, `level_ticks` apart, each of the touch's size. `queue`: the size displayed at a price is ahead of
-    an order that comes to rest there.
+    an order that comes to rest there. `estimated`: as `queue`, and what the market trades at a price goes to those ahead first and then to
+    the orders of this venue.
     """
 
     levels: int = 1
@@ -26,6 +27,7 @@ class PaperRules(msgspec.Struct, frozen=True, kw_only=True):
     self_trade: SelfTrade = "allow"
     calendar: Calendar = ALWAYS
     closed_max: int = CLOSED_MAX
+    estimated: bool = False
 
 
 PLAIN: Final = PaperRules()

@@ -11,7 +11,8 @@ import msgspec
 from domain.instruments import Instrument
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
-from domain.paper.book import Display, PaperBook, PaperOrder, PaperState, PaperTrade
+from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, PaperState, PaperTrade
+from domain.paper.decision import decided
 from domain.paper.events import (
     Cancel,
     DeepQuote,
@@ -19,8 +20,10 @@ from domain.paper.events import (
     Meet,
     Message,
     OrderForgotten,
+    PartShown,
     QueueAdvanced,
     QueueJoined,
+    QueueLowered,
     Refuse,
     Replace,
     Reported,
@@ -30,7 +33,6 @@ from domain.paper.events import (
     TradingResumed,
     VenueEvent,
 )
-from domain.paper.matching import MatchingDecision
 from domain.paper.orders import PaperOrders
 from domain.paper.rules import PLAIN, PaperRules, fee_rate
 from domain.values import ZERO, Liquidity
@@ -76,7 +78,7 @@ class PaperVenue:
 
     def decide(self, message: Message, now_ns: int) -> tuple[VenueEvent, ...]:
         """Return the events that follow. Whatever the message, due orders expire first."""
-        return (*self._met(message, now_ns), *MatchingDecision(self, now_ns).of(message))
+        return (*self._met(message, now_ns), *decided(self, message, now_ns))
 
     def _met(self, message: Message, now_ns: int) -> Iterator[EpochMet]:
         """Journal an epoch that is larger than any before, ahead of the events of its request."""
@@ -117,6 +119,16 @@ class PaperVenue:
         """Return a trade that is not busted, and its order. Scans every order; used only to bust and correct trades."""
         return next(((order, trade) for order in self.orders.values() for trade in order.trades if trade.exec_id == exec_id), None)
 
+    def queue_ahead(self, order: PaperOrder) -> Decimal | None:
+        """Return how much of others' size is ahead of a resting order; None if it does not rest, or the size is not known."""
+        request = order.request
+        if not (self.rules.queue or self.rules.estimated) or order.state is not PaperState.WORKING or order.waits_for_stop:
+            return None
+        if request.price is None:
+            return None
+        ahead = order.behind - self.books[request.symbol].limits[request.side].gone(request.price)
+        return max(ahead, ZERO) if ahead * 2 < UNSEEN else None
+
     # State changes
 
     def evolve(self, event: VenueEvent) -> None:
@@ -129,8 +141,13 @@ class PaperVenue:
                 self.orders[event.route_id].behind = event.behind
             case QueueAdvanced():
                 self.books[event.symbol].limits[event.side].advance(event.price, event.quantity)
-                if display := self.displays.get(event.symbol):
+                if not event.printed and (display := self.displays.get(event.symbol)):
                     display.take(event.side, event.quantity)
+            case PartShown():
+                self._part_shown(event)
+            case QueueLowered():
+                for order in self.books[event.symbol].limits[event.side].at(event.price):
+                    order.behind = min(order.behind, event.behind)
             case TradingHalted():
                 self.halted.add(event.symbol)
             case TradingResumed():
@@ -140,7 +157,7 @@ class PaperVenue:
             case EpochMet():
                 self.epochs[event.shard] = event.epoch
             case Reported():
-                self._reported(event.report, event.shard)
+                self._reported(event.report, event.shard, printed=event.printed)
 
     def _taken(self, event: RequestTaken) -> None:
         request = event.request
@@ -158,7 +175,7 @@ class PaperVenue:
         self.orders.put(order)
         self.sends_max = max(self.sends_max, order.sends)
 
-    def _reported(self, report: VenueReport, shard: int) -> None:
+    def _reported(self, report: VenueReport, shard: int, *, printed: bool) -> None:
         self.report_seqs[shard] = report.report_seq
         order = self.orders.get(report.route_id)
         if order is None or order.request.account != report.account:
@@ -168,7 +185,7 @@ class PaperVenue:
             case ReportKind.ACCEPTED:
                 self._open(order)
             case ReportKind.FILL:
-                self._filled(order, report)
+                self._filled(order, report, printed=printed)
             case ReportKind.REPLACED:
                 self._replaced(order, report)
             case ReportKind.REPLACE_REJECTED:
@@ -189,15 +206,22 @@ class PaperVenue:
         if order.expire_at is not None:
             insort(self._expiries, (order.expire_at, order.number))
 
-    def _filled(self, order: PaperOrder, report: VenueReport) -> None:
+    def _filled(self, order: PaperOrder, report: VenueReport, *, printed: bool = False) -> None:
         quantity, price = report.quantity or ZERO, report.price or ZERO
         self.executions += 1
         order.leaves -= quantity
+        if report.report is ReportKind.FILL and report.liquidity is Liquidity.MAKER and order.request.display_quantity is not None:
+            order.shown -= quantity
         order.trades += (PaperTrade(report.exec_id, quantity, price, report.liquidity or Liquidity.TAKER),)
-        if display := self.displays.get(order.request.symbol):
+        if not printed and (display := self.displays.get(order.request.symbol)):
             display.take(order.request.side, quantity)
         if order.leaves <= ZERO and order.state is PaperState.WORKING:
             self._close(order, PaperState.FILLED)
+
+    def _part_shown(self, event: PartShown) -> None:
+        order = self.orders[event.route_id]
+        order.shown, order.behind = event.quantity, ZERO
+        self.books[order.request.symbol].to_end(order)
 
     def _replaced(self, order: PaperOrder, report: VenueReport) -> None:
         """Apply new terms. A smaller size at the same prices keeps its turn; anything else goes to the end of the queue."""
@@ -226,7 +250,7 @@ class PaperVenue:
         order.trades = tuple(t for t in order.trades if t.exec_id != exec_id)
         order.leaves += quantity
         if order.state is PaperState.FILLED and order.leaves > ZERO:
-            order.behind = ZERO
+            order.behind, order.shown = ZERO, order.next_part
             self._open(order)
 
     def _close(self, order: PaperOrder, state: PaperState) -> None:

@@ -45,7 +45,8 @@ def touching(symbol: str, side: Side) -> Candidate | None:
     return QUOTE if symbol == "BTCUSDT" else None
 
 
-READER = TermsReader(INSTRUMENTS, "main", frozenset(OrderType) - {OrderType.STOP_LIMIT}, KeyRing().may_trade, touching)
+TYPES = frozenset(OrderType) - {OrderType.STOP_LIMIT}
+READER = TermsReader(INSTRUMENTS, "main", TYPES, KeyRing().may_trade, touching, frozenset({"BTCUSDT", "CL"}))
 
 
 def text(**changes: Any) -> bytes:

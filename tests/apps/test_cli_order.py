@@ -37,7 +37,9 @@ def test_side_quantity_and_symbol_are_told_in_any_order_or_by_options(oms: FakeO
 def test_every_option_arrives_under_its_name_and_numbers_digit_for_digit(oms: FakeOms) -> None:
     oms.says("POST", "/orders", ACCEPTED)
     words = "order submit sell 123456789012345678.123456789012 BTC/USDT --type stop_limit --price 45000.10 --stop-price 44999.000 "
-    words += "--time-in-force gtd --expire-at 2027-01-31T12:00:00Z --priority 7 --account alice --client-order-id a-1"
+    words += (
+        "--time-in-force gtd --expire-at 2027-01-31T12:00:00Z --priority 7 --account alice --client-order-id a-1 --display-quantity 0.10"
+    )
     assert trade(oms, words).exit_code == 0
     assert oms.asked[0].json == {
         "client_order_id": "a-1",
@@ -51,6 +53,7 @@ def test_every_option_arrives_under_its_name_and_numbers_digit_for_digit(oms: Fa
         "time_in_force": "gtd",
         "expire_at": "2027-01-31T12:00:00Z",
         "priority": 7,
+        "display_quantity": "0.10",
     }
 
 
@@ -209,6 +212,7 @@ def test_a_program_that_is_not_ours_is_not_believed(oms: FakeOms) -> None:
         "buy 0.1 BTCUSDT --client-order-id é",
         "buy 0.1 BTCUSDT --notional 100",
         "buy BTCUSDT --notional -1",
+        "buy 0.1 BTCUSDT --price 50 --display-quantity some",
         "buy 0.1 BTCUSDT --nonsense",
     ],
 )

@@ -162,11 +162,11 @@ def test_without_a_password_no_program_comes_in(server: LiveServer) -> None:
     socket_answers(server.program.ports["nats"], say=b'CONNECT {"verbose":false}\r\nPING\r\n', hear=b"Authorization Violation")
 
 
-def test_on_the_cores_server_the_market_plane_publishes_ticks_their_books_and_bars_and_nothing_else() -> None:
+def test_on_the_cores_server_the_market_plane_publishes_ticks_their_books_prints_and_bars_and_nothing_else() -> None:
     """Besides requests to read a journal, replies to risk and desk, and which of two processes of a service is the active one."""
     own = (f"{API}.", "_INBOX_", *(f"{user}.owner." for user in MARKET_SERVICES))
     found = {user: {each for each in RIGHTS[user].publish if not each.startswith(own)} for user in MARKET_SERVICES}
-    assert found == {GATEWAY: set(), NORMALIZER: {"ticks.>", "depth.>", "ohlcv.>"}, SINK_TICKS: set(), SINK_ALT: set()}
+    assert found == {GATEWAY: set(), NORMALIZER: {"ticks.>", "depth.>", "prints.>", "ohlcv.>"}, SINK_TICKS: set(), SINK_ALT: set()}
     replies = {each for user in MARKET_SERVICES for each in RIGHTS[user].publish if each.startswith("_INBOX_")}
     assert replies == {"_INBOX_risk.>", "_INBOX_desk.>", "_INBOX_unit.>"}
     read = {each.rpartition(".")[2] for each in RIGHTS[SINK_ALT].publish if each.startswith(f"{API}.")}

@@ -101,6 +101,17 @@ async def test_an_order_that_is_split_has_its_legs_and_the_largest_is_the_choice
     assert len((await preview(desk, quantity="1.5", time_in_force="fok"))["legs"]) == 1, "it must fill whole"
 
 
+async def test_an_iceberg_goes_only_where_it_is_hidden() -> None:
+    desk = Desk(venue("A"), msgspec.structs.replace(venue("B", fee=5), icebergs=True))
+    hidden: dict[str, Any] = {"type": "limit", "price": 1, "display_quantity": 5}
+    told = await preview(desk, **hidden)
+    assert (told["choice"], [seen["note"] for seen in told["candidates"]]) == ("B", ["no icebergs", None])
+    assert [seen["eligible"] for seen in told["candidates"]] == [False, True]
+    desk.router.disconnected.add("B")
+    told = await preview(desk, **hidden)
+    assert (told["choice"], told["detail"]) == (None, "A: no icebergs, B: disconnected")
+
+
 async def test_an_account_that_is_stopped_gets_no_venue() -> None:
     desk = Desk(venue("A"))
     desk.controls.apply(KillThrown(version=1, at=AT, scope="account:alice", who="ann", reason="x"))

@@ -15,11 +15,12 @@ from adapters.clock import SystemClock
 from adapters.codec import decoder, encode
 from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal.group_commit import Pace
+from apps.live_gateway.commit_groups import GROUP_MAX, groups, route_of
 from apps.live_gateway.report_log import VENUE_COMMITS, ReportLog
 from apps.live_gateway.report_wire import announced_fills
 from apps.live_gateway.request_handler import RequestHandler
 from apps.live_gateway.session import Sessions
-from apps.live_gateway.venue_host import GROUP_MAX, VenueHost, groups, route_of
+from apps.live_gateway.venue_host import VenueHost
 from config.catalogue import VenueSettings
 from domain.instruments import Instrument
 from domain.market.quotes import Quote

@@ -6,7 +6,8 @@ import pytest
 
 from config.catalogue import load_instruments, load_venues
 from config.text import ConfigError
-from domain.paper.rules import PLAIN
+from config.venues import routed_venue
+from domain.paper.rules import PaperRules
 from domain.values import from_rfc3339, rfc3339
 
 VENUE = """
@@ -22,8 +23,30 @@ def loaded(tmp_path: Path, more: str) -> object:
     return load_venues(load_instruments().instruments, file).venues["V"].rules
 
 
-def test_a_venue_that_says_nothing_never_closes_and_is_plain(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "") == PLAIN
+def test_a_venue_that_says_nothing_never_closes_and_estimates_the_queue_of_a_market(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "") == PaperRules(estimated=True)
+    assert loaded(tmp_path, "    paper: {queue: none}") == PaperRules()
+
+
+@pytest.mark.parametrize(
+    ("more", "supported"),
+    [
+        ("", True),
+        ("    supports: []", False),
+        ("    session: plain", False),
+        ("    live: true", False),
+        ("    session: plain\n    supports: [iceberg]", True),
+    ],
+)
+def test_paper_venues_support_icebergs_and_other_venues_only_if_their_entry_says_so(tmp_path: Path, more: str, supported: bool) -> None:
+    (tmp_path / "venues.yaml").write_text(VENUE + more)
+    venue = load_venues(load_instruments().instruments, tmp_path / "venues.yaml").venues["V"]
+    assert (venue.icebergs, routed_venue(venue).icebergs) == (supported, supported)
+
+
+def test_what_no_venue_can_support_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="supports"):
+        loaded(tmp_path, "    supports: [peg]")
 
 
 def test_hours_and_manners_are_read(tmp_path: Path) -> None:

@@ -270,6 +270,32 @@ def test_a_resting_reduce_only_sell_is_cut_after_kill_9_of_oms_and_cancelled_whe
     assert desk.holds == Decimal("-0.2")
 
 
+def test_an_iceberg_shows_no_more_after_kill_9_of_its_gateway(desk: Desk) -> None:
+    desk.works(display_quantity="0.2")
+    desk.trades("0.1")
+    desk.until(lambda order: order["cum_quantity"] == 0.1)
+    timeline = desk.oms.get(f"/orders/{desk.order_id}/events").json()["events"]
+    (routed,) = [line for line in timeline if line["type"] == "OrderRouted"]
+    venue = desk.order["routes"][0]["venue"]
+    assert [(leg["venue"], leg["display_quantity"]) for leg in routed["legs"]] == [(venue, 0.2)]
+    before = desk.stack.pid("live-gateway")
+    desk.stack.kill("live-gateway")
+    deadline = time.monotonic() + WAIT_S
+    while desk.stack.state("live-gateway").pid == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    desk.stack.await_ready()
+    desk.gateway.close()
+    desk.gateway = desk.stack.client("live-gateway")
+    shown = desk.gateway.get(f"/venues/{venue}/orders").json()["orders"]
+    (mine,) = [order for order in shown if order["order_id"] == desk.order_id]
+    assert (mine["leaves_quantity"], mine["display_quantity"], mine["displayed_quantity"]) == (0.4, 0.2, 0.2)
+    assert desk.replace(quantity="0.25") in (200, 202)
+    desk.until(lambda order: order["quantity"] == 0.25 and order["leaves_quantity"] == 0.15)
+    shown = desk.gateway.get(f"/venues/{venue}/orders").json()["orders"]
+    assert [order["displayed_quantity"] for order in shown if order["order_id"] == desk.order_id] == [0.15]
+
+
 def test_orders_that_may_not_take_or_wait(desk: Desk) -> None:
     desk.submit(price="60000", post_only=True)
     assert desk.is_("rejected")["reason"] == "post_only"

@@ -13,9 +13,10 @@ import msgspec
 from domain.execution.owner import NO_OWNER, owner_of
 from domain.order import commands as c
 from domain.order import events as e
+from domain.order.auction import Auction
 from domain.order.decider import decide
 from domain.order.order import Order, evolve
-from domain.values import Side, order_id_of
+from domain.values import Side, TimeInForce, order_id_of
 from tests import given, table
 from tests.domain.groups.scene import ListScene, bracket, terms
 
@@ -182,7 +183,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns)]
+    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns), *_icebergs(day), *_timed(day.now_ns)]
 
 
 def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
@@ -249,7 +250,9 @@ class Day:
             self._reports[command.venue] += 1
             return msgspec.structs.replace(command, order_id=order_id, account=account, report_seq=self._reports[command.venue])
         if isinstance(command, c.RouteOrder):
-            command = msgspec.structs.replace(command, candidates=CANDIDATES, unit=self.owner.unit, epoch=self.owner.epoch)
+            assert order is not None
+            legs = tuple(msgspec.structs.replace(leg, display_quantity=order.display_quantity) for leg in command.legs)
+            command = msgspec.structs.replace(command, legs=legs, candidates=CANDIDATES, unit=self.owner.unit, epoch=self.owner.epoch)
         return msgspec.structs.replace(command, order_id=order_id)
 
 
@@ -261,3 +264,37 @@ def _submit(command: c.SubmitOrder, whose: dict[str, str], more: str) -> c.Submi
     decided: dict[str, Any] = {"order_id": terms.order_id, "reference": terms.price or Decimal("50.5"), "checks": given.approved().checks}
     decision = msgspec.structs.replace(command.decision, **decided)
     return msgspec.structs.replace(command, order_id=terms.order_id, terms=terms, decision=decision)
+
+
+def _icebergs(day: Day) -> list[tuple[e.OrderEvent, ...]]:
+    """An iceberg, its route, two trades of it and other terms."""
+    lines = (
+        "berg submit buy 10 @50 | display_quantity=2.5",
+        "berg route PAPER_A",
+        "berg ack V40",
+        "berg fill G1 2.5 @50",
+        "berg fill G2 2 @50",
+    )
+    return [day.play(line) for line in (*lines, "berg replace 8 checked", "berg replaced 8")]
+
+
+def _timed(now: int) -> list[tuple[e.OrderEvent, ...]]:
+    """An order for an opening, which is changed while it waits and then traded, and one for a closing that is never released."""
+    commits: list[tuple[e.OrderEvent, ...]] = []
+    for name, tif in (("open", TimeInForce.OPG), ("close", TimeInForce.CLS)):
+        who = {"order_id": order_id_of("olga", name), "account": "olga", "client_order_id": name}
+        session = Auction("PAPER_A", now + 10 * given.SECOND, now + 60 * given.SECOND)
+        wanted = msgspec.structs.replace(given.terms(), **who, time_in_force=tif, auction=session)
+        order: Order | None = None
+        asked: list[tuple[int, c.OrderCommand]] = [(1, given.submit(wanted, given.approved(wanted.order_id)))]
+        if tif is TimeInForce.OPG:
+            replace = c.ReplaceOrder(order_id="", replace_id=f"{wanted.order_id}-r1", quantity=Decimal(8))
+            routed = given.route(("R1", "PAPER_A", "8"))
+            asked += [(2, replace), (10, c.ReleaseHeld(order_id="")), (11, routed)]
+        asked.append((60, c.ExpireOrder(order_id="", reason="session_end")))
+        for at, command in asked:
+            events = decide(order, msgspec.structs.replace(command, order_id=wanted.order_id), now + at * given.SECOND)
+            for event in events:
+                order = evolve(order, event)
+            commits.append(events)
+    return commits

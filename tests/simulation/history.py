@@ -14,6 +14,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
 from domain.audit.checker import Audit, ObservedBounds, Violation
+from domain.audit.display_audit import check_displayed
 from domain.audit.list_audit import check_list_answers, check_lists
 from domain.execution.projection import Executions
 from domain.market.listings import Listings
@@ -229,6 +230,8 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += checker.check_sends(audit, house.sends)
     world.violations += checker.check_kept(audit)
     world.violations += _venue_violations(house, audit)
+    for name, disk in house.ground.venues.items():
+        world.violations += check_displayed(audit, name, _venue_events(disk))
     world.violations += checker.check_settled(audit, house.risk.risk.exposure.reservations)
     world.violations += _stamps_that_go_back(house)
     world.violations += checker.check_reduce_only(_commits(house.ground.orders))

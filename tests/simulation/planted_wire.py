@@ -12,13 +12,16 @@ from apps.exeq import in_doubt
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
+from apps.exeq.router import Router
 from apps.live_gateway.session import Sessions
 from apps.oms.report_sessions import VenueSessions
 from domain.execution.projection import Executions
+from domain.execution.routing import NoRoute
 from domain.order.commands import DoubtRoute, ReportKind, RouteOrder
 from domain.order.events import OrderRouted
 from domain.order.lifecycle import State
 from domain.order.order import Order
+from domain.paper.book import PaperOrder
 from tests.simulation.planting import Patch, plant
 
 # The venue's session
@@ -243,3 +246,44 @@ def _() -> list[Patch]:
 @plant("a trade that was taken back stays")
 def _() -> list[Patch]:
     return _answers("REPORTS", bust=lambda order, report, now: ())
+
+
+# Icebergs
+
+
+@plant("a venue is not told how much of an iceberg it may show")
+def _() -> list[Patch]:
+    good = Executions._request
+
+    def request(self: Executions, *of: Any) -> Any:
+        return msgspec.structs.replace(good(self, *of), display_quantity=None)
+
+    return [(Executions, "_request", request)]
+
+
+@plant("the route of an iceberg does not record how much is shown")
+def _() -> list[Patch]:
+    good = Router.decide
+
+    def decide(self: Router, *of: Any, **how: Any) -> Any:
+        found = good(self, *of, **how)
+        if isinstance(found, NoRoute):
+            return found
+        return msgspec.structs.replace(found, legs=tuple(msgspec.structs.replace(leg, display_quantity=None) for leg in found.legs))
+
+    return [(Router, "decide", decide)]
+
+
+@plant("a venue shows all of an iceberg once its first part has traded")
+def _() -> list[Patch]:
+    good = PaperOrder.next_part
+
+    def next_part(self: PaperOrder) -> Any:
+        return self.leaves if self.cum_quantity else good.fget(self)  # type: ignore[attr-defined]
+
+    return [(PaperOrder, "next_part", property(next_part))]
+
+
+@plant("an iceberg trades more than it shows")
+def _() -> list[Patch]:
+    return [(PaperOrder, "visible", property(lambda self: self.leaves))]

@@ -11,7 +11,7 @@ import msgspec
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport, VenueRequest
 from domain.paper.book import PaperOrder, PaperState
-from domain.paper.events import Message, Reported, RequestTaken, VenueEvent
+from domain.paper.events import Message, PartShown, Reported, RequestTaken, VenueEvent
 from domain.paper.venue import PaperVenue
 from domain.values import ZERO, Side, TimeInForce, order_id_of
 from tests.simulation import market
@@ -80,6 +80,8 @@ class RogueVenue(PaperVenue):
         for route_id in late:
             order = self.orders[route_id]
             yield Reported(report=_of(order, self.name, now_ns, report=ReportKind.ACCEPTED), shard=order.request.shard)
+            if order.request.display_quantity is not None:
+                yield PartShown(at=now_ns, route_id=route_id, quantity=order.next_part)
 
     def _told(self, event: Reported) -> Iterator[VenueEvent]:
         """One report, as this venue tells it."""

@@ -2,13 +2,14 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
 from domain.execution.routing import NoRoute, RoutedVenue, Routing, route
 from domain.market.quotes import Quote
-from domain.order.events import OrderSubmitted
+from domain.order.events import Leg, OrderSubmitted
 from domain.order.lifecycle import State
 from domain.values import OrderType, Side
 from tests.given import NOW, SYMBOL
@@ -149,3 +150,38 @@ def test_no_quoted_venue_is_cheaper_than_the_winner(market: tuple[list[RoutedVen
     if costs:
         best = min(costs.values()) if side == "buy" else max(costs.values())
         assert costs[routing.legs[0].venue] == best
+
+
+# Icebergs
+
+
+def hidden(quantity: str = "10", display: str = "2") -> OrderSubmitted:
+    return msgspec.structs.replace(
+        order(quantity=quantity), order_type=OrderType.LIMIT, price=Decimal(101), display_quantity=Decimal(display)
+    )
+
+
+def test_an_iceberg_goes_to_a_venue_that_supports_icebergs_and_the_record_says_how_much_it_shows() -> None:
+    venues, quotes = read("A 1bps 99x5 100x5; B 90bps 99x5 100x5")
+    venues[1] = msgspec.structs.replace(venues[1], icebergs=True)
+    found = route(hidden(), venues, quotes, "lowest_cost")
+    assert isinstance(found, Routing)
+    assert found.legs == (Leg("o-1", "B", Decimal(10), Decimal(2)),)
+    assert [seen.note for seen in found.candidates] == ["no icebergs", None]
+
+
+def test_without_such_a_venue_there_is_no_route_and_no_reason_to_wait() -> None:
+    found = route(hidden(), *read("A 1bps 99x5 100x5; B 90bps 99x5 100x5"), "lowest_cost")
+    assert isinstance(found, NoRoute)
+    assert (found.reason, found.detail) == ("no_venue", "A: no icebergs, B: no icebergs")
+    assert (found.waits, found.away) == (False, False)
+
+
+def test_an_iceberg_is_not_split_because_each_venue_would_show_its_display_quantity() -> None:
+    venues, quotes = read("A 1bps 99x5 100x5; B 2bps 99x5 100x5")
+    venues = [msgspec.structs.replace(each, icebergs=True) for each in venues]
+    whole = msgspec.structs.replace(hidden(), display_quantity=None)
+    for asked, shown in ((hidden(), ["A"]), (whole, ["A", "B"])):
+        found = route(asked, venues, quotes, "split")
+        assert isinstance(found, Routing)
+        assert [leg.venue for leg in found.legs] == shown

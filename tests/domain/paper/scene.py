@@ -21,13 +21,16 @@ from domain.paper.events import (
     Forget,
     Halt,
     Message,
+    PartShown,
     Passed,
     QueueAdvanced,
     QueueJoined,
+    QueueLowered,
     Replace,
     Reported,
     RequestTaken,
     StopTriggered,
+    TradePrint,
     TradingHalted,
     TradingResumed,
     UnsolicitedCancel,
@@ -44,8 +47,9 @@ MAKER_BPS, TAKER_BPS = Decimal(2), Decimal(10)
 QUOTE = re.compile(r"quote (\S+)x(\S+) (\S+)x(\S+)")
 ORDER = re.compile(
     r"(\w+) (buy|sell) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: (ioc|fok|gtd|gtc|day)(\d+)?)?( post)?"
-    r"(?: of (\S+))?(?: shard (\d+))?(?: by (\S+))?"
+    r"(?: of (\S+))?(?: shard (\d+))?(?: by (\S+))?(?: show (\S+))?"
 )
+PRINT = re.compile(r"print (buy|sell) (\S+) @(\S+)")
 REPLACE = re.compile(r"replace (\w+) (\S+)(?: @(\S+))?(?: stop (\S+))?(?: as (\S+))?")
 
 
@@ -56,7 +60,7 @@ def new_venue(**rules: object) -> PaperVenue:
 def message_of(line: str) -> Message:
     """`quote 10x99.5 10x100`, `book 5x99 7x98 | 3x100 4x101`, `A buy 3 @100 fok`, `S sell 2 stop 95`, `cancel A`, `time`.
 
-    Types follow from the prices given.
+    `A buy 10 @100 show 2` is an iceberg. `print sell 3 @99.5`: the taker sells. Types follow from the prices given.
     """
     if line == "time":
         return Passed()
@@ -76,9 +80,12 @@ def message_of(line: str) -> Message:
         return Quote(symbol="X", venue="V", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
     if line.startswith("book "):
         return book_of(line.removeprefix("book "))
+    if found := PRINT.fullmatch(line):
+        side, quantity, price = found.groups()
+        return TradePrint("X", Side(side), Decimal(price), Decimal(quantity))
     found = ORDER.fullmatch(line)
     assert found, f"not a line of a scene: {line!r}"
-    name, side, quantity, price, stop, force, expire_at, post, symbol, shard, account = found.groups()
+    name, side, quantity, price, stop, force, expire_at, post, symbol, shard, account, shown = found.groups()
     return request(
         name,
         Side(side),
@@ -91,6 +98,7 @@ def message_of(line: str) -> Message:
         shard=int(shard or 0),
         post_only=bool(post),
         account=account or "alice",
+        display_quantity=_number(shown),
     )
 
 
@@ -140,6 +148,7 @@ def request(
     shard: int = 0,
     account: str = "alice",
     post_only: bool = False,
+    display_quantity: Decimal | None = None,
 ) -> VenueRequest:
     kind = {
         (False, False): OrderType.MARKET,
@@ -162,6 +171,7 @@ def request(
         expire_at=expire_at,
         shard=shard,
         post_only=post_only,
+        display_quantity=display_quantity,
     )
 
 
@@ -173,8 +183,12 @@ def said(event: VenueEvent) -> str | None:
             return f"{event.route_id} triggered"
         case QueueJoined():
             return f"{event.route_id} behind {plain(event.behind)}"
+        case PartShown():
+            return f"{event.route_id} shows {plain(event.quantity)}"
         case QueueAdvanced():
             return f"{plain(event.quantity)} before it"
+        case QueueLowered():
+            return f"behind {plain(event.behind)} at most @{plain(event.price)}"
         case TradingHalted():
             return "halted"
         case TradingResumed():
