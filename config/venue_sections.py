@@ -7,21 +7,23 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, field_validator, model_validator
 
 from config.kinds import Listed, Section, Wait
-from domain.market.trading_hours import DAY_S, EPOCH_WEEKDAY, Calendar
+from domain.market.trading_hours import CLOSE_LEAD_S, DAY_S, EPOCH_WEEKDAY, Calendar
 from domain.paper.rules import PaperRules
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EPOCH: Final = date(1970, 1, 1)
 assert EPOCH.weekday() == EPOCH_WEEKDAY
 
-Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$|^24:00$")]
+Clock = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$|^24:00$")]
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class CalendarSection(Section):
-    """Trading hours on the clock of `zone`, "HH:MM". A session that closes before it opens, or at the same time, ends the next day.
+    """Trading hours on the clock of `zone`, "HH:MM" or "HH:MM:SS".
 
-    `half_days` are dates whose session closes at another time. Without a calendar a venue never closes.
+    A session that closes before it opens, or at the same time, ends the next day.
+    `half_days` are dates whose session closes at another time. Without a calendar a venue never closes. `close_lead_sec`: orders for the
+    close (`cls`) are routed so long before the end of a session, and no more of them are accepted from then on.
     """
 
     zone: str = "UTC"
@@ -30,6 +32,7 @@ class CalendarSection(Section):
     days: Annotated[tuple[Weekday, ...], Listed, Field(min_length=1)] = WEEKDAYS
     holidays: Annotated[tuple[str, ...], Listed] = ()
     half_days: dict[str, Clock] = Field(default_factory=dict)
+    close_lead_sec: Annotated[int, Field(ge=1, le=3600)] = CLOSE_LEAD_S
 
     @field_validator("holidays", "half_days")
     @classmethod
@@ -62,6 +65,7 @@ class CalendarSection(Section):
             holidays=frozenset(map(_day, self.holidays)),
             half_days={_day(day): _closing(self.opens, closes) for day, closes in self.half_days.items()},
             zone=_zone(self.zone),
+            close_lead_s=self.close_lead_sec,
         )
 
 
@@ -86,8 +90,8 @@ class PaperSection(Section):
 
 
 def _seconds(clock: str) -> int:
-    hours, minutes = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60
+    hours, minutes, *seconds = map(int, clock.split(":"))
+    return hours * 3600 + minutes * 60 + sum(seconds)
 
 
 def _closing(opens: str, closes: str) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from domain.values import ZERO, OrderType, TimeInForce, divide, is_multiple, plain
+from domain.values import AT_SESSIONS, ZERO, OrderType, TimeInForce, divide, is_multiple, plain
 
 RESTING: Final = (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)
 """The times in force of orders that can rest in a book, where others see them."""
@@ -157,8 +157,14 @@ def is_too_small(instrument: Instrument, quantity: Decimal, price: Decimal) -> b
 
 
 def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) -> Denial | None:
-    """Refuse post-only for an order that cannot rest: it needs a limit price and a time in force that rests."""
-    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)):
+    """Refuse post-only for an order that cannot rest: it needs a limit price and a time in force that rests.
+
+    Only market and limit orders wait for a session.
+    """
+    at_session = time_in_force in AT_SESSIONS
+    if at_session and type_ not in (OrderType.MARKET, OrderType.LIMIT):
+        return Denial("time_in_force_not_allowed", f"{type_} {time_in_force}")
+    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK) or at_session):
         return Denial("post_only_not_allowed")
     return None
 

@@ -9,7 +9,7 @@ from domain.access.scopes import LOCAL
 from domain.order import events as e
 from domain.order.order import RISK_CONTROL
 from domain.risk.decision_record import read
-from domain.values import Side, plain, rfc3339
+from domain.values import Side, TimeInForce, plain, rfc3339
 
 OwnerOf = Callable[[str], str | None]
 """Returns the owner of a key id; None if the key is unknown."""
@@ -40,7 +40,16 @@ def _submitted(event: e.OrderSubmitted) -> str:
     terms = (
         f"{event.side} {_terms(event.quantity, event.price, event.stop_price)} {event.symbol} as {event.order_type} {event.time_in_force}"
     )
-    return f"{event.account} asks to {terms}{_worth(event)}{until}{flags}{_shown(event.display_quantity)}."
+    return f"{event.account} asks to {terms}{_worth(event)}{until}{flags}{_shown(event.display_quantity)}{_waiting(event)}."
+
+
+def _waiting(event: e.OrderSubmitted) -> str:
+    """Return the opening or closing that the order waits for, if it does."""
+    auction = event.auction
+    if auction is None:
+        return ""
+    what = "opening" if event.time_in_force is TimeInForce.OPG else "closing"
+    return f"; it waits for the {what} of {auction.venue}, until {rfc3339(auction.at)}, and expires at {rfc3339(auction.ends_at)}"
 
 
 def _shown(display: Decimal | None) -> str:
@@ -102,6 +111,12 @@ def _candidate(seen: e.Candidate) -> str:
     note = f", {seen.note}" if seen.note else ""
     levels = f" over {len(seen.levels)} levels" if seen.levels else ""
     return f"{seen.venue} would cost {plain(seen.cost)}{levels}{note}"
+
+
+def _released(event: e.OrderReleased) -> str:
+    if event.venue:
+        return f"The time that it waited for at {event.venue} has come: it is routed now, as a day order."
+    return "It no longer waits: the other exit has not ended in time." if event.forced else "The other exit has ended: it no longer waits."
 
 
 def _filled(event: e.OrderFilled) -> str:
@@ -173,9 +188,7 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
         f"{event.venue} shows {plain(event.price)}: its stop price is reached"
         + ("; it waits for the end of the other exit." if event.waits_for else ".")
     ),
-    e.OrderReleased: lambda event: (
-        "It no longer waits: the other exit has not ended in time." if event.forced else "The other exit has ended: it no longer waits."
-    ),
+    e.OrderReleased: _released,
     e.OrderRejected: _rejected,
     e.OrderRouted: _routed,
     e.RouteAcknowledged: lambda event: f"{event.venue} works it as {event.venue_order_id}.",

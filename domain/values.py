@@ -58,6 +58,12 @@ class TimeInForce(StrEnum):
     FOK = "fok"
     GTD = "gtd"
     DAY = "day"
+    OPG = "opg"
+    CLS = "cls"
+
+
+AT_SESSIONS: Final = (TimeInForce.OPG, TimeInForce.CLS)
+"""The times in force of orders for the opening and for the closing of a session."""
 
 
 class Liquidity(StrEnum):

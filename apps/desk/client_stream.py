@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.desk.events_source import EventsSource
 from apps.desk.frames import Cursor, Frames, id_of, message
-from apps.desk.kinds import EVENTS, MARKS, ORDERS, SERVICES
+from apps.desk.kinds import EVENTS, LISTS, MARKS, ORDERS, SERVICES
 from apps.desk.marks import BestQuotes
 from apps.desk.query import StreamQuery
 from apps.desk.rows import Row
@@ -39,6 +39,8 @@ _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"x-accel-buffering", b"no"),
 ]
+_STATES: Final = frozenset((ORDERS, LISTS))
+"""What is shown as it is now, of orders in memory."""
 _QUIET: Final = b": the journal does not answer\n\n"
 
 
@@ -131,7 +133,7 @@ class ClientStream:
 
     def _needs_orders(self) -> bool:
         """Return whether orders of before must be in memory: to be shown, or to know the account of an event."""
-        return ORDERS in self.query.kinds or (EVENTS in self.query.kinds and not self.query.every_account)
+        return not self.query.kinds.isdisjoint(_STATES) or (EVENTS in self.query.kinds and not self.query.every_account)
 
     def _rows_behind(self) -> Iterator[Row]:
         return self._frames.rows_behind(self.query, self._cursor.rows_seq) if ORDERS in self.query.kinds else iter(())
@@ -142,7 +144,7 @@ class ClientStream:
 
     def _lost_orders(self) -> bool:
         """Return whether an order may have changed since the cursor and left memory."""
-        return ORDERS in self.query.kinds and self._cursor.rows_seq < self._frames.fold.forgotten_seq
+        return not self.query.kinds.isdisjoint(_STATES) and self._cursor.rows_seq < self._frames.fold.forgotten_seq
 
     def _lost_accounts(self) -> bool:
         """Return whether an event after the cursor is read from the journal and its order, which says whose it is, may have left memory."""

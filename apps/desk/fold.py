@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from adapters.codec import Commit
+from apps.desk.lists import DeskLists
 from apps.desk.rows import Row
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.alarms import ALARMING, KEPT_MAX, Alarm, alarm_of
@@ -122,6 +123,7 @@ class DeskFold:
         self._events_max = events_max
         self._accounts: dict[str, AccountRows] = {EVERY_ACCOUNT: AccountRows()}
         self.everything = self._accounts[EVERY_ACCOUNT]
+        self.lists = DeskLists(self._order)
         self.events: deque[Recorded] = deque()
         self.alarms: deque[Alarm] = deque(maxlen=KEPT_MAX)
         """The newest alarms of the journal, the newest one at the end."""
@@ -143,6 +145,10 @@ class DeskFold:
     def find(self, order_id: str) -> Row | None:
         """Return the row of an order in memory."""
         return self.everything.rows.get(order_id)
+
+    def _order(self, order_id: str) -> Order | None:
+        row = self.everything.rows.get(order_id)
+        return None if row is None else row.order
 
     def orders_in_memory(self) -> int:
         return len(self.everything.rows)
@@ -182,6 +188,8 @@ class DeskFold:
                     self.on_order(row.order, seq, own)
         for row, before in batch.items():
             self._changed(row, before)
+        if of_lists := [row for row in batch if row.order.group_id]:
+            self._lists_changed(of_lists)
         self._forget()
         return touched
 
@@ -213,11 +221,22 @@ class DeskFold:
         order = row.order
         for rows in (self.everything, self._account(order.account)):
             rows.put(row, before)
-        if order.closed:
-            self._closed[order.order_id] = None
-            self._closed.move_to_end(order.order_id)
-        else:
+        if not order.closed or order.group_id:
             self._closed.pop(order.order_id, None)
+        else:
+            self._may_leave(order)
+
+    def _lists_changed(self, rows: Sequence[Row]) -> None:
+        """Take the lists of these rows, which are in the order of their last change, as they are now."""
+        leaving = self.lists.changed(rows)
+        leaving += [row.order for row in rows if row.order.closed and not self.lists.has_open(row.order.group_id)]
+        for order in leaving:
+            self._may_leave(order)
+
+    def _may_leave(self, order: Order) -> None:
+        """Note that a closed order may leave memory: one of a list does once the list has ended."""
+        self._closed[order.order_id] = None
+        self._closed.move_to_end(order.order_id)
 
     def _record(self, recorded: Recorded) -> str:
         self.everything.seq = recorded.seq
@@ -238,6 +257,7 @@ class DeskFold:
         while len(self._closed) > self._closed_max:
             order_id, _ = self._closed.popitem(last=False)
             row = self.everything.rows.pop(order_id)
+            self.lists.forget(row.order)
             del self._account(row.order.account).rows[order_id]
             self.forgotten_seq = max(self.forgotten_seq, row.seq)
 
@@ -272,8 +292,9 @@ class DeskFold:
             for rows in (self.everything, self._account(order.account)):
                 rows.hold(row)
                 rows.seq = max(rows.seq, seq)
-            if order.closed:
+            if order.closed and not order.group_id:
                 self._closed[order.order_id] = None
+        self._lists_changed([row for row in self.everything.rows.values() if row.order.group_id])
         for position in state.positions:
             self._positions.positions[position.account, position.symbol] = position
             for rows in (self.everything, self._account(position.account)):

@@ -14,8 +14,11 @@ Number = msgspec.Raw | str
 """An exact decimal: a JSON number, or a string for clients whose parser would round it."""
 
 
-class OrderRow(msgspec.Struct, kw_only=True, gc=False):
-    """An order as `GET /orders/{id}` has it, without its routes. Always whole, so a client merges rows by `order_id`."""
+class OrderRow(msgspec.Struct, kw_only=True, gc=False, omit_defaults=True):
+    """An order as `GET /orders/{id}` has it, without its routes. Always whole, so a client merges rows by `order_id`.
+
+    The fields at the end are left out of orders that do not have them.
+    """
 
     order_id: str
     client_order_id: str
@@ -36,6 +39,9 @@ class OrderRow(msgspec.Struct, kw_only=True, gc=False):
     created_at: str
     updated_at: str
     seq: int
+    group_id: str = ""
+    role: str = ""
+    display_quantity: Number | None = None
 
 
 class PositionRow(msgspec.Struct, kw_only=True, gc=False):
@@ -113,6 +119,9 @@ def order_row(order: Order, seq: int, formats: Formats) -> OrderRow:
         created_at=rfc3339(order.created_at),
         updated_at=rfc3339(order.updated_at),
         seq=seq,
+        group_id=order.group_id,
+        role=order.role,
+        display_quantity=optional(order.display_quantity),
     )
 
 

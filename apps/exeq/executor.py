@@ -23,6 +23,7 @@ from domain.order.commands import (
     ConfirmRoute,
     DoubtRoute,
     RefuseRoute,
+    ReleaseHeld,
     RouteAbsent,
     RouteOrder,
     TriggerOrder,
@@ -44,7 +45,7 @@ HOLD_S: Final = 0.5
 LOOKED_AT_MAX: Final = 1024
 """Orders decided in one pass; those behind them in the queue wait even if they could be routed."""
 
-Command = RouteOrder | TriggerOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
+Command = RouteOrder | TriggerOrder | ReleaseHeld | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
 
 
 class Executor:

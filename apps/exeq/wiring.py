@@ -28,6 +28,7 @@ from apps.exeq.router import Router
 from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.timed_orders import TimedOrders
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
 from apps.journal.snapshots import Snapshotter
@@ -93,7 +94,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
-    chassis.spawn(StopOrders(executor, executions, market, clock, rules.quote_age_max_ns).run, tasks.STOPS)
+    _watch_held(chassis, executor, market, clock, rules.quote_age_max_ns)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
@@ -106,6 +107,12 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
     routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
+
+
+def _watch_held(chassis: Chassis[ExeqSettings], executor: Executor, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
+    """Start what releases the orders that wait here for a price or a time."""
+    chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.STOPS)
+    chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
 
 
 async def _follow_market(

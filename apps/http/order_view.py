@@ -30,7 +30,9 @@ def order_view(order: Order) -> View:
         "price": order.price,
         "stop_price": order.stop_price,
         "time_in_force": order.time_in_force,
-        "expire_at": rfc3339(order.expire_at) if order.expire_at is not None else None,
+        "expire_at": _ends_at(order),
+        "release_at": rfc3339(order.auction.at) if order.auction is not None else None,
+        "emulated": order.auction is not None,
         "priority": order.priority,
         "post_only": order.post_only,
         "reduce_only": order.reduce_only,
@@ -53,6 +55,12 @@ def order_view(order: Order) -> View:
         "closed_at": rfc3339(order.closed_at) if order.closed_at is not None else None,
         "version": order.version,
     }
+
+
+def _ends_at(order: Order) -> str | None:
+    """Return when the order expires by its terms: a given time, or the end of the session that it waits for. No venue has auctions."""
+    at = order.expire_at if order.auction is None else order.auction.ends_at
+    return None if at is None else rfc3339(at)
 
 
 def _replacing(order: Order) -> View | None:
@@ -115,6 +123,8 @@ def event_view(event: OrderEvent, seq: int, owner_of: OwnerOf = no_owner) -> Vie
         fields["report"] = json.loads(fields["report"])
     if "expire_at" in fields:
         fields["expire_at"] = rfc3339(fields["expire_at"])
+    if (auction := fields.get("auction")) is not None:
+        fields["auction"] = {"venue": auction.venue, "at": rfc3339(auction.at), "ends_at": rfc3339(auction.ends_at)}
     if by := fields.pop("by", ""):
         fields |= {"by": by} | ({"owner": owner} if (owner := owner_of(by)) else {})
     sentence = told(event, owner_of)

@@ -1,4 +1,4 @@
-"""Order expiry: DAY, GTD and the maximum age. An order expires at once, or through a cancel at its venue."""
+"""Order expiry: DAY, OPG, CLS, GTD and the maximum age. An order expires at once, or through a cancel at its venue."""
 
 import asyncio
 import heapq
@@ -53,7 +53,7 @@ class OrderExpiry:
             self._note(landed.order)
 
     def _note(self, order: Order) -> None:
-        if self._timeout_ns is None and order.time_in_force not in (TimeInForce.GTD, TimeInForce.DAY):
+        if self._timeout_ns is None and order.time_in_force not in (TimeInForce.GTD, TimeInForce.DAY) and order.auction is None:
             return
         deadline = self.deadline(order)
         if deadline is not None and not order.closed:
@@ -66,6 +66,8 @@ class OrderExpiry:
             found.append((order.created_at + self._timeout_ns, "order_timeout"))
         if order.time_in_force is TimeInForce.GTD and order.expire_at is not None:
             found.append((order.expire_at, "expire_at"))
+        if order.auction is not None:
+            found.append((order.auction.ends_at, "session_end"))
         if order.time_in_force is TimeInForce.DAY:
             calendars = self._calendars.get(order.symbol) or (ALWAYS,)
             found.append((max(calendar.session_end(order.created_at) for calendar in calendars), "session_end"))

@@ -62,13 +62,15 @@ def calendar_view(calendar: Calendar) -> View | None:
         "days": [WEEKDAYS[day] for day in sorted(calendar.weekdays)],
         "holidays": [_date(day) for day in sorted(calendar.holidays)],
         "half_days": {_date(day): _clock(closes_s) for day, closes_s in sorted(calendar.half_days.items())},
+        "close_lead_sec": calendar.close_lead_s,
     }
 
 
 def _clock(seconds: int) -> str:
     """Return a time of day. One beyond midnight is of the next day; midnight itself is 24:00."""
-    hours, minutes = divmod((seconds - DAY_S if seconds > DAY_S else seconds) // 60, 60)
-    return f"{hours:02}:{minutes:02}"
+    minutes, rest = divmod(seconds - DAY_S if seconds > DAY_S else seconds, 60)
+    shown = f"{minutes // 60:02}:{minutes % 60:02}"
+    return f"{shown}:{rest:02}" if rest else shown
 
 
 def _date(day: int) -> str:

@@ -14,10 +14,12 @@ from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.execution.auctions import NO_SESSION, TOO_LATE
 from domain.instruments import Denial, Instrument, display_denial, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
+from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
-from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
+from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -48,7 +50,9 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
-    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc.")] = UNSET
+    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc. opg and cls wait for an opening or closing.")] = (
+        UNSET
+    )
     expire_at: Annotated[str | UnsetType | None, described("Required with gtd, not allowed otherwise.", format="date-time")] = UNSET
     priority: Priority | UnsetType | None = UNSET
     post_only: Annotated[bool | UnsetType | None, described("The venue rejects the order if it would trade at once.")] = UNSET
@@ -69,6 +73,15 @@ Touching = Callable[[str, Side], Candidate | None]
 def nothing_quoted(symbol: str, side: Side) -> Candidate | None:
     """Return None: nothing is quoted here."""
     return None
+
+
+AuctionOf = Callable[[str, TimeInForce], Auction | Denial]
+"""Returns the opening or closing of a symbol that an order of this time in force would be for now, or why there is none."""
+
+
+def never_closing(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
+    """Return that there is none: nothing closes here."""
+    return Denial(NO_SESSION, symbol)
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
@@ -93,6 +106,7 @@ class TermsReader:
         may_trade: Callable[[str], bool],
         touching: Touching = nothing_quoted,
         icebergs: Container[str] = (),
+        auction_of: AuctionOf = never_closing,
     ) -> None:
         """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed.
 
@@ -101,6 +115,7 @@ class TermsReader:
         """
         self._icebergs = icebergs
         self._touching = touching
+        self._auction_of = auction_of
         self._instruments = instruments
         self._may_trade = may_trade
         self._default_account = default_account
@@ -120,7 +135,7 @@ class TermsReader:
         if own not in (account, EVERY_ACCOUNT):
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
-        quote = None
+        tif, quote = parsed.time_in_force or TimeInForce.GTC, None
         if quantity is None:
             quantity, quote = self.sized(parsed.symbol, parsed.side, notional or ZERO, price)
         return Terms(
@@ -133,8 +148,9 @@ class TermsReader:
             quantity=quantity,
             price=price,
             stop_price=stop_price,
-            time_in_force=parsed.time_in_force or TimeInForce.GTC,
+            time_in_force=tif,
             expire_at=moment(parsed.expire_at, "expire_at") if isinstance(parsed.expire_at, str) else None,
+            auction=self.auction(parsed.symbol, tif) if tif in AT_SESSIONS else None,
             priority=parsed.priority or 0,
             post_only=parsed.post_only is True,
             reduce_only=parsed.reduce_only is True,
@@ -146,6 +162,11 @@ class TermsReader:
     def account_of(self, own: str) -> str:
         """Return the account of a request that names none. `own`: that of the caller's key."""
         return self._default_account if own == EVERY_ACCOUNT else own
+
+    def auction(self, symbol: str, time_in_force: TimeInForce) -> Auction | None:
+        """Return the opening or closing that an order submitted now is for; None if there is none: `denial` gives the reason."""
+        found = self._auction_of(symbol, time_in_force) if time_in_force in AT_SESSIONS else None
+        return found if isinstance(found, Auction) else None
 
     def may_be_negative(self, symbol: str) -> bool:
         instrument = self._instruments.get(symbol)
@@ -178,6 +199,7 @@ class TermsReader:
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
             or (None if terms.display_quantity is None else self._display_denial(instrument, terms, terms.display_quantity))
             or _expiry_denial(terms, now_ns)
+            or (self._auction_denial(terms) if terms.time_in_force in AT_SESSIONS else None)
         )
 
     def _display_denial(self, instrument: Instrument, terms: Terms, display: Decimal) -> Denial | None:
@@ -186,6 +208,15 @@ class TermsReader:
         return display_denial(
             instrument, display, terms.order_type, terms.time_in_force, terms.quantity, terms.price, reduce_only=terms.reduce_only
         )
+
+    def _auction_denial(self, terms: Terms) -> Denial | None:
+        """Return why the order cannot wait for an opening or closing. A leg of a list cannot."""
+        if terms.group_id:
+            return Denial("time_in_force_not_allowed", f"{terms.time_in_force} in a list")
+        if terms.auction is not None:
+            return None
+        found = self._auction_of(terms.symbol, terms.time_in_force)
+        return found if isinstance(found, Denial) else Denial(TOO_LATE, rfc3339(found.at))
 
 
 def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
@@ -202,7 +233,8 @@ def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
 def _notional_denial(instrument: Instrument, terms: Terms) -> Denial | None:
     """Return why the money makes no quantity, or one that is too little. Missing and excess prices are left to `terms_denial`."""
     is_limit, immediate = terms.order_type is OrderType.LIMIT, terms.time_in_force is TimeInForce.IOC
-    if instrument.negative_prices or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
+    waits = terms.time_in_force in AT_SESSIONS
+    if instrument.negative_prices or waits or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
         return Denial("notional_not_allowed", f"{terms.order_type} {terms.time_in_force}")
     if is_limit == (terms.price is None):
         return None

@@ -54,17 +54,18 @@ from apps.runtime.helper_process import OMS_KEY, HelperProcess
 from config.catalogue import VenueSettings, load_instruments, load_venues
 from config.settings import OmsSettings
 from config.venues import routed_venue
-from domain.access.keys import KeyRing
+from domain.execution.auctions import auction_of
 from domain.groups.contingency import Rules
-from domain.instruments import Instrument, negative_prices
+from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
 from domain.market.trading_hours import Calendar
+from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
 from domain.ports import Clock, Journal
 from domain.risk.controls import Controls
-from domain.values import OrderType, Side
+from domain.values import OrderType, Side, TimeInForce
 
 QUOTE_AGE_MAX_S: Final = 10.0
 RISK_TIMEOUT_S: Final = 0.5
@@ -103,15 +104,15 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     positions_upkeep, reduce_only = _upkeep(chassis, host)
     currency = partial(currency_of, instruments, controls.listings)
     accounts = Accounts(positions, fills, market, clock, QUOTE_AGE_MAX_S, currency, HistoryProcess(past))
-    replaces, keys = ReplaceHandler(host, risk, instruments, intake.forbidden), chassis.keys
-    reads, reader = OrderReads(host, journal, keys.owner_of), _reader(settings, instruments, keys, market, clock, venues.values())
+    reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
+    replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(chassis, instruments, venues, market, clock)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
     routes.include_router(instrument_list.router(instruments, venues, controls.listings))
     routes.include_router(admin.router(Admin(verification)))
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
     routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
-    upkeep = _lists_upkeep(chassis, host)
-    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only, "lists": upkeep}
+    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only}
+    kept["lists"] = _lists_upkeep(chassis, host)
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     assets = AssetBook(instruments.values(), _calendars(venues.values()))
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics)
@@ -250,22 +251,24 @@ def _host(
 
 
 def _reader(
-    settings: OmsSettings,
+    chassis: Chassis[OmsSettings],
     instruments: Mapping[str, Instrument],
-    keys: KeyRing,
+    venues: Mapping[str, VenueSettings],
     market: Market,
     clock: Clock,
-    venues: Iterable[VenueSettings],
 ) -> TermsReader:
-    orders = settings.order_management
+    orders, hours = chassis.settings.order_management, _hours(venues.values())
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    icebergs = frozenset(symbol for venue in venues if venue.icebergs for symbol in venue.symbols)
+    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
         return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side), quote_seq=quote.seq or None)
 
-    return TermsReader(instruments, orders.default_account, types, keys.may_trade, touching, icebergs)
+    def auction(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
+        return auction_of(time_in_force, hours.get(symbol, {}), clock.now_ns())
+
+    return TermsReader(instruments, orders.default_account, types, chassis.keys.may_trade, touching, icebergs, auction)
 
 
 def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, landed: Landed) -> None:
@@ -281,10 +284,15 @@ def _timeout_ns(settings: OmsSettings) -> int | None:
 
 def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
     """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
-    found: dict[str, list[Calendar]] = {}
+    return {symbol: list(by_venue.values()) for symbol, by_venue in _hours(venues).items()}
+
+
+def _hours(venues: Iterable[VenueSettings]) -> dict[str, dict[str, Calendar]]:
+    """Return the trading hours of every venue of a symbol, by symbol and venue."""
+    found: dict[str, dict[str, Calendar]] = {}
     for venue in venues:
         for symbol in venue.symbols:
-            found.setdefault(symbol, []).append(venue.rules.calendar)
+            found.setdefault(symbol, {})[venue.name] = venue.rules.calendar
     return found
 
 

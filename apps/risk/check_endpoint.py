@@ -44,23 +44,23 @@ class CheckEndpoint:
     def answer(self, body: bytes, explain: str, caller: Caller) -> bytes:
         """Return the response body of `POST /check`. Refusal 400, 403 or 422 when the body is not a valid order of this caller."""
         began = time.perf_counter_ns()
-        terms = read_order(body, self._risk.instruments, "" if caller.account == EVERY_ACCOUNT else caller.account)
+        terms, entry = read_order(body, self._risk.instruments, "" if caller.account == EVERY_ACCOUNT else caller.account)
         if not sees(caller, terms.account):
             raise account_not_yours()
         if terms.order_id and not caller.mask & RISK:
             raise scope_missing(RISK)  # it reserves, and an order_id is not bound to an account: another account's order would be denied
         if explain == "all" and terms.order_id:
             raise refused("explain", "explain=all is a dry check: leave out the order_id")
-        answer = self._explained(terms) if explain == "all" else self._decided(terms, explain == "1")
+        answer = self._explained(terms, entry) if explain == "all" else self._decided(terms, entry, explain == "1")
         self._measures.took("http", time.perf_counter_ns() - began, terms.order_id)
         return answer
 
-    def _decided(self, terms: Terms, explain: bool) -> bytes:
-        decision = self._check_service.decide(terms)
+    def _decided(self, terms: Terms, entry: Terms | None, explain: bool) -> bytes:
+        decision = self._check_service.decide(terms) if entry is None else self._check_service.explain(terms, entry)[0]
         return APPROVED if decision.denial is None and not explain else encode(decision_view(decision, explain))
 
-    def _explained(self, terms: Terms) -> bytes:
-        decision, checks = self._check_service.explain(terms)
+    def _explained(self, terms: Terms, entry: Terms | None) -> bytes:
+        decision, checks = self._check_service.explain(terms, entry)
         return encode(decision_view(decision, explain=True) | {"checks": [check_view(check) for check in checks]})
 
     async def check(self, scope: Scope, receive: Receive, send: Send) -> None:

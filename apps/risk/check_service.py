@@ -42,12 +42,15 @@ class CheckService:
             self._measures.decided(decision, "check", (time.perf_counter_ns() - began) // len(decisions))
         return decisions
 
-    def explain(self, terms: Terms) -> tuple[RiskDecision, Sequence[ExplainedCheck]]:
-        """Decide an order without an order id, and return what every enabled check says; of an order that cannot be decided, none."""
+    def explain(self, terms: Terms, entry: Terms | None = None) -> tuple[RiskDecision, Sequence[ExplainedCheck]]:
+        """Decide an order without an order id, and return what every enabled check says; of an order that cannot be decided, none.
+
+        `entry`: an order of the same symbol that counts as traded.
+        """
         found: list[ExplainedCheck] = []
 
         def explained(terms: Terms, now_ns: int) -> RiskDecision:
-            decision, checks = self._risk.explain(terms, now_ns)
+            decision, checks = self._risk.explain(terms, now_ns, entry)
             found.extend(checks)
             return decision
 

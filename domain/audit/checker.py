@@ -250,9 +250,10 @@ def check_settled(audit: Audit, reserved: Iterable[str]) -> Iterator[Violation]:
 
 
 def _may_wait(order: Order) -> bool:
-    """Return whether the order waits for as long as its list lets it: a held leg, or a stop that the market has not reached."""
+    """Return whether the order may wait longer: a held leg, a stop that the market has not reached, an opening or closing not come."""
     held = order.role in HELD_ROLES and order.status is State.RISK_CHECKED
-    return held or (order.exclusive and order.status is State.QUEUED and not order.triggered)
+    waits = (order.exclusive and not order.triggered) or order.waits_for_auction
+    return held or (waits and order.status is State.QUEUED)
 
 
 def state_hash(audit: Audit) -> str:

@@ -14,7 +14,7 @@ from domain.order.index import TRIGGERS_OF, trigger_of
 from domain.order.lifecycle import CLOSED, State
 from domain.order.order import Order, evolve
 from domain.position.position import PositionBook
-from domain.values import ZERO, Side, signed
+from domain.values import AT_SESSIONS, ZERO, Side, signed
 
 VIOLATIONS_MAX: Final = 1000
 """More violations than this add no information."""
@@ -188,6 +188,8 @@ class Audit:
         if event.order_id in self.lines or key in self.clients or key in self.names:
             self.violated("one_order_a_client_id", seq, f"{event.account} {event.client_order_id} was submitted twice")
             return
+        if (event.auction is None) is (event.time_in_force in AT_SESSIONS):
+            self.violated("auction_time", seq, f"order {event.order_id} is {event.time_in_force}, and its auction is {event.auction}")
         if event.status is not State.NEW:
             self.violated("lawful_step", seq, f"order {event.order_id} begins as {event.status}")
         self.clients[key] = event.order_id
@@ -199,7 +201,11 @@ class Audit:
         match event:
             case e.OrderRiskChecked():
                 line.price = event.reference if event.reference is not None else line.price
+            case e.OrderReleased() if event.venue:
+                self._in_time(line, event, seq)
             case e.OrderRouted():
+                if line.order.auction is not None:
+                    self._in_time(line, event, seq)
                 routed = {leg.route_id: seq for leg in event.legs}
                 if again := routed.keys() & line.legs.keys():
                     self.violated("one_route_an_id", seq, f"route {min(again)} was recorded twice")
@@ -227,6 +233,17 @@ class Audit:
                     self.violated("trade_once", seq, f"the trade {event.exec_id} that was busted is unknown")
                 line.busted.add((event.venue, event.exec_id))
                 self.stakes[event.account, event.symbol].surprised = True
+
+    def _in_time(self, line: ObservedOrder, event: e.OrderReleased | e.OrderRouted, seq: int) -> None:
+        """Check that an order for an opening or closing is released and routed from then on, before the session ends, in this order."""
+        auction, what = line.order.auction, type(event).__name__
+        if auction is None or not auction.at <= event.at < auction.ends_at:
+            when = "for none" if auction is None else f"for {auction.at} to {auction.ends_at}"
+            self.violated("auction_time", seq, f"{what} of order {event.order_id}, which is {when}, at {event.at}")
+        if isinstance(event, e.OrderRouted) is not line.order.triggered:
+            self.violated(
+                "auction_time", seq, f"{what} of order {event.order_id}, which was {'' if line.order.triggered else 'not '}released"
+            )
 
     def _shown(self, line: ObservedOrder, event: e.OrderRouted, seq: int) -> None:
         """Check that each venue is told to show no more of an iceberg than its client said."""

@@ -12,15 +12,21 @@ from domain.execution.venue_health import VenueHealth
 from domain.order import events as e
 from domain.order.commands import VenueRequest
 from domain.order.lifecycle import CLOSED, State
-from domain.values import OrderType
+from domain.values import OrderType, TimeInForce
 
 ROUTED_KEPT_MAX: Final = 10_000
 """Route records kept for `/routes`; older ones are in the order's timeline."""
 
 STATE_VERSION: Final = 2
 """To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
-OLDER_SHAPES: Final = ("2-c6a424703ad3255f42015a1a5fb75660", "2-f57ab318a5a586dbecce87cb6d336c1a")
-"""Before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch. Defaults stand for them."""
+OLDER_SHAPES: Final = (
+    "2-b6e40e7fd9621657b28897953973b22d",
+    "2-c6a424703ad3255f42015a1a5fb75660",
+    "2-f57ab318a5a586dbecce87cb6d336c1a",
+)
+"""Before orders had auctions; before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch.
+Defaults stand for them.
+"""
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -65,6 +71,8 @@ class Executions:
         self._holds_stops = holds_stops
         self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
         """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
+        self.timed: dict[tuple[int, str], dict[str, e.OrderSubmitted]] = {}
+        """Orders that wait here for an opening or closing, by its time and their symbol."""
         self._aside: dict[str, None] = {}
         """Triggered stops that are not routed before OrderReleased."""
         self._waiting: dict[str, Waiting] = {}
@@ -105,8 +113,7 @@ class Executions:
             case e.OrderTriggered():
                 self._trigger(event)
             case e.OrderReleased():
-                self._aside.pop(event.order_id, None)
-                self.queue_again(event.order_id)
+                self._release(event.order_id)
             case e.OrderRouted():
                 self._route(event)
             case e.RouteAcknowledged() | e.OrderFilled() | e.RouteClosed():
@@ -144,14 +151,21 @@ class Executions:
     def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
         if terms.order_id in self._aside:
             return
-        if terms.stop_price is not None and (self._holds_stops or terms.exclusive):
+        if terms.auction is not None:
+            self.timed.setdefault((terms.auction.at, terms.symbol), {})[terms.order_id] = terms
+        elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
         else:
             self.queue.put(terms, queued_at)
 
     def _wake(self, terms: e.OrderSubmitted) -> None:
+        """Take the order out of those that wait here for their price or time."""
         if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
             del self.sleeping[terms.symbol]
+        if terms.auction is not None:
+            key = terms.auction.at, terms.symbol
+            if (held := self.timed.get(key)) and held.pop(terms.order_id, None) and not held:
+                del self.timed[key]
 
     def _trigger(self, event: e.OrderTriggered) -> None:
         """Turn the stop into a market or limit order; it keeps its place in the queue."""
@@ -163,6 +177,16 @@ class Executions:
             if event.waits_for:
                 self._aside[event.order_id] = None
             self.queue_again(event.order_id)
+
+    def _release(self, order_id: str) -> None:
+        """Queue an order whose wait is over. One for an opening or closing is a day order from now on: no venue has auctions."""
+        self._aside.pop(order_id, None)
+        waiting = self._waiting.get(order_id)
+        if waiting and waiting.terms.auction is not None:
+            self._wake(waiting.terms)
+            terms = msgspec.structs.replace(waiting.terms, auction=None, time_in_force=TimeInForce.DAY)
+            self._waiting[order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+        self.queue_again(order_id)
 
     def _route(self, event: e.OrderRouted) -> None:
         waiting = self._waiting.pop(event.order_id)

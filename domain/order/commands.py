@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from domain.instruments import Denial
+from domain.order.auction import Auction
 from domain.order.events import Candidate, Leg
 from domain.order.group import ListTerms as ListTerms
 from domain.values import Liquidity, OrderType, Side, TimeInForce
@@ -44,6 +45,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stop_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
+    auction: Auction | None = None
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
@@ -130,6 +132,10 @@ class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=Fal
     venue: str
     price: Decimal
     waits_for: tuple[str, ...] = ()
+
+
+class ReleaseHeld(ExeqCommand, frozen=True, kw_only=True, tag="release_held", gc=False):
+    """The opening or closing that an order waits for at exeq has come. It may be routed from now on."""
 
 
 class RouteOrder(ExeqCommand, frozen=True, kw_only=True, tag="route", gc=False):
@@ -329,6 +335,7 @@ OrderCommand = (
     | ReplaceOrder
     | ExpireOrder
     | TriggerOrder
+    | ReleaseHeld
     | RouteOrder
     | RefuseRoute
     | DoubtRoute
@@ -342,7 +349,9 @@ OrderCommand = (
     | ListCommand
 )
 
-ServiceCommand = CancelOrder | TriggerOrder | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+ServiceCommand = (
+    CancelOrder | TriggerOrder | ReleaseHeld | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+)
 """The commands that other services may send to oms, in lists."""
 
 

@@ -124,12 +124,20 @@ def _release(order: Order, command: c.ReleaseOrder, now: int) -> Events:
     return (e.OrderReleased(order_id=order.order_id, at=now, status=order.status, forced=command.forced),)
 
 
+def _release_held(order: Order, command: c.ReleaseHeld, now: int) -> Events:
+    """Record once that the opening or closing has come, if it has by the time of this shard."""
+    auction = order.auction
+    if auction is None or order.status is not State.QUEUED or order.triggered or not auction.is_on(now):
+        return ()
+    return (e.OrderReleased(order_id=order.order_id, at=now, status=order.status, venue=auction.venue),)
+
+
 def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
     """Route exactly what is left of the order. Routes chosen for terms that changed since are refused, and exeq chooses again."""
     known = {route.route_id for route in order.routes}
     if all(leg.route_id in known for leg in command.legs):
         return ()
-    status = None if order.waits_for else step(order.status, "route")
+    status = None if order.waits_for or not _is_its_time(order, now) else step(order.status, "route")
     readable = all(bounded(leg.quantity) and leg.quantity > ZERO for leg in command.legs)
     if status is None or not readable or _total(command) != order.leaves_quantity:
         legs = ", ".join(f"{leg.quantity} to {leg.venue}" for leg in command.legs)
@@ -148,6 +156,11 @@ def _route(order: Order, command: c.RouteOrder, now: int) -> Events:
     )
 
 
+def _is_its_time(order: Order, now: int) -> bool:
+    """Return whether the order is for no opening or closing, or its own has come and the session has not ended."""
+    return order.auction is None or (order.triggered and order.auction.is_on(now))
+
+
 def _total(command: c.RouteOrder) -> Decimal:
     return sum((leg.quantity for leg in command.legs), ZERO)
 
@@ -157,6 +170,7 @@ COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
     c.ReplaceOrder: replace,
     c.ExpireOrder: _expire,
     c.TriggerOrder: _trigger,
+    c.ReleaseHeld: _release_held,
     c.RouteOrder: _route,
     c.RefuseRoute: not_sent,
     c.DoubtRoute: doubted,

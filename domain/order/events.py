@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import msgspec
 
+from domain.order.auction import Auction
 from domain.order.event import Event as Event
 from domain.order.event import Requested as Requested
 from domain.order.group import AnyListEvent
@@ -57,6 +58,8 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     `notional`: the client asked for so much money, and oms made `quantity` of it. `quote` is the one that it used; None for a limit order,
     whose price decided. Repetition of the order compares the money, since another quote makes another quantity.
 
+    `auction`: the opening or closing that an order with opg or cls waits for. It is not routed before OrderReleased.
+
     `group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once triggered
     until the other exit of its list has ended.
 
@@ -73,6 +76,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     stop_price: Decimal | None = None
     time_in_force: TimeInForce = TimeInForce.GTC
     expire_at: int | None = None
+    auction: Auction | None = None
     priority: int = 0
     post_only: bool = False
     reduce_only: bool = False
@@ -116,9 +120,13 @@ class OrderTriggered(Event, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class OrderReleased(Event, frozen=True, kw_only=True, tag=True, gc=False):
-    """A triggered stop no longer waits for another exit of its list. `forced`: the other had not ended within its time."""
+    """A triggered stop no longer waits for another exit of its list. `forced`: the other had not ended within its time.
+
+    With a `venue`, the order waited for the opening or closing of a session there, which has come.
+    """
 
     forced: bool = False
+    venue: str = ""
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):

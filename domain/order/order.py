@@ -9,6 +9,8 @@ import msgspec
 
 from domain.order import events as e
 from domain.order import generations as g
+from domain.order.auction import Auction
+from domain.order.copier import copier
 from domain.order.group import LIST_EVENTS, SOURCE, AnyListEvent, OrderGroup, group_after
 from domain.order.lifecycle import CLOSED, State
 from domain.order.parts import Asked as Asked
@@ -47,6 +49,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
     `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
     `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `auction`: see OrderSubmitted; `triggered` then says that it has come.
     `group_id` and `role`: its list, and what it does there. `group`: the state of that list, if this order is its lead. `exclusive` and
     `waits_for`: see OrderSubmitted and OrderTriggered.
     `asked_notional`: the money that its first quantity was made from, if it was; `notional` is what it traded.
@@ -65,6 +68,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     stop_price: Decimal | None
     time_in_force: TimeInForce
     expire_at: int | None
+    auction: Auction | None = None
     priority: int
     created_at: int
     updated_at: int
@@ -108,6 +112,11 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     @property
     def closed(self) -> bool:
         return self.status in CLOSED
+
+    @property
+    def waits_for_auction(self) -> bool:
+        """Whether the opening or closing that the order is for has not come."""
+        return self.auction is not None and not self.triggered
 
     @property
     def leads(self) -> bool:
@@ -159,17 +168,6 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
 
     def trade(self, venue: str, exec_id: str) -> Trade | None:
         return next((t for t in self.trades if t.exec_id == exec_id and t.venue == venue), None)
-
-
-def copier(kind: type[Any], names: Iterable[str], source: str, *more: str, **own: str) -> Callable[..., Any]:
-    """Return a function of `source` and `more` that creates a `kind`.
-
-    Fields in `names` are copied from `source`; `own` has expressions for the others. The function is compiled as the one call that would
-    be written by hand: a call with a dict costs three times as much, for every order.
-    """
-    arguments = ", ".join([*(f"{name}={source}.{name}" for name in names), *(f"{name}={value}" for name, value in own.items())])
-    made: Callable[..., Any] = eval(f"lambda {', '.join((source, *more))}: kind({arguments})", {"kind": kind, "State": State})
-    return made
 
 
 created: Final[Callable[[e.OrderSubmitted], Order]] = copier(
@@ -228,6 +226,7 @@ def _triggered(event: e.OrderTriggered, order: Order) -> None:
 
 def _released(event: e.OrderReleased, order: Order) -> None:
     order.waits_for = ()
+    order.triggered = order.triggered or order.auction is not None
 
 
 def _of_list(event: AnyListEvent, order: Order) -> None:

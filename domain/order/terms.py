@@ -9,15 +9,17 @@ from operator import attrgetter
 from typing import Any, Final
 
 from domain.order.commands import Terms
+from domain.order.copier import copier
 from domain.order.events import OrderSubmitted
-from domain.order.order import Asked, Order, copier
+from domain.order.order import Asked, Order
 from domain.values import order_id_of
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))
 """The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
 FIRST: Final = ("quantity", "price", "stop_price")
 """The fields of these that a replace may change; the quantity comes first."""
-LASTING: Final = tuple(name for name in FIELDS if name not in FIRST)
+LASTING: Final = tuple(name for name in FIELDS if name not in (*FIRST, "auction"))
+"""Those that stay. An auction follows from the time in force and the time of the submit: that of a repetition may be another one."""
 
 _fields: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIELDS)
 _first: Final[Callable[[Any], tuple[Any, ...]]] = attrgetter(*FIRST)

@@ -168,15 +168,15 @@ class Risk:
         record = record_line(results, prices, self.exposure.var.closes_to.get(terms.symbol, ""))
         return RiskDecision(terms.order_id, limits.version, denial, record, price)
 
-    def explain(self, terms: Terms, now_ns: int) -> tuple[RiskDecision, tuple[ExplainedCheck, ...]]:
+    def explain(self, terms: Terms, now_ns: int, entry: Terms | None = None) -> tuple[RiskDecision, tuple[ExplainedCheck, ...]]:
         """Return what `dry` decides, and what every enabled check says, also behind the first refusal.
 
         The order is looked at twice, so that a decision that is not explained costs nothing more.
         """
         limits = self.limits_of(terms.account, terms.symbol)
         price, prices = self._priced(terms, now_ns)
-        case = self._case(terms, price, limits, now_ns, prices)
-        return self.dry(terms, now_ns), explained(case, self._checks)
+        case = self._case(terms, price, limits, now_ns, prices, entry)
+        return self.dry(terms, now_ns, entry), explained(case, self._checks)
 
     def enable(self, account: str) -> int:
         """Let orders that were stopped as repeats pass again; return how many different ones there were."""

@@ -28,12 +28,14 @@ from apps.oms.alpaca.ids import undashed
 from apps.oms.alpaca.portfolio import RiskReader
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.wiring import FacadeParts, facade_routes
-from apps.oms.submit_body import TermsReader
+from apps.oms.submit_body import AuctionOf, TermsReader, never_closing
 from apps.runtime.chassis import cancelled
 from domain.access.events import KeyCreated
 from domain.access.keys import KeyRing
+from domain.instruments import Denial
 from domain.market.quotes import Quote
 from domain.market.trading_hours import ALWAYS
+from domain.order.auction import Auction
 from domain.order.commands import ReportKind, RouteOrder, VenueReport
 from domain.order.events import Candidate, Leg
 from domain.order.generations import generations_named
@@ -42,7 +44,7 @@ from domain.ports import Head
 from domain.position.position import PositionBook
 from domain.position.rows import EventRow
 from domain.risk.controls import AccountResumed, AccountSuspended, Controls
-from domain.values import Liquidity, OrderType, Side
+from domain.values import Liquidity, OrderType, Side, TimeInForce
 from tests.apps.oms_house import QUOTE_AGE_MAX_S, OmsHouse, living
 from tests.apps.submits import INSTRUMENTS
 
@@ -92,6 +94,7 @@ class AlpacaHouse:
         self.oms, self.keys, self.controls = oms, KeyRing(), Controls()
         self.risk = AnsweringRisk(self.controls)
         self.recent, self.rates = RecentFills(), StoppableClock()
+        self.auction_of: AuctionOf = never_closing
         self.lagging = True
         """Whether the table of fills is behind the journal."""
         self._numbers = itertools.count(1)
@@ -128,7 +131,10 @@ class AlpacaHouse:
             quote = self.oms.market.touching(symbol, side)
             return None if quote is None else Candidate(quote.venue, quote.bid, quote.ask, quote.size(side))
 
-        return TermsReader(INSTRUMENTS, "main", frozenset(OrderType), KeyRing().may_trade, touching)
+        def auction(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
+            return self.auction_of(symbol, time_in_force)
+
+        return TermsReader(INSTRUMENTS, "main", frozenset(OrderType), KeyRing().may_trade, touching, auction_of=auction)
 
     def key(self, account: str, *scopes: str, rate: int = 1000) -> dict[str, str]:
         """The headers of a new key."""

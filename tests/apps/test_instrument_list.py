@@ -87,7 +87,7 @@ async def test_each_instrument_has_its_steps_and_bounds_and_where_it_trades(tmp_
 
 async def test_a_venue_says_when_it_trades_and_null_if_it_never_closes(tmp_path: Path) -> None:
     answer = await listed(tmp_path, Listings())
-    hours = {"zone": "America/New_York", "opens": "09:30", "closes": "16:00", "days": ["mon", "fri"]}
+    hours = {"zone": "America/New_York", "opens": "09:30", "closes": "16:00", "days": ["mon", "fri"], "close_lead_sec": 30}
     assert answer["venues"] == [
         {
             "venue": "A",
@@ -113,6 +113,7 @@ async def test_what_is_no_longer_traded_is_listed_apart_and_what_is_traded_again
         CalendarSection(zone="Europe/Berlin", opens="08:00", closes="24:00", days=("mon", "tue")),
         CalendarSection(opens="17:00", closes="16:00", holidays=("1999-12-31", "2026-12-25")),
         CalendarSection(opens="17:00", closes="17:00", half_days={"2026-11-27": "01:15"}),
+        CalendarSection(opens="09:30:05", closes="00:00:59", close_lead_sec=600),
     ],
 )
 def test_hours_are_written_as_they_may_be_configured(section: CalendarSection) -> None:

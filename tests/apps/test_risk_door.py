@@ -355,3 +355,26 @@ async def test_dry_checks_deny_nothing_in_the_counts() -> None:
             await client.post("/check", content=body)
     stats = house.measures.stats()
     assert (stats["checks"], stats["dry"], stats["approved"], stats["denied"]) == (4, 2, 1, {"order_size_limit": 1})
+
+
+async def test_an_exit_is_checked_as_if_its_entry_had_traded() -> None:
+    """As a held leg of a list is checked: alone it would open a short position."""
+    house = House()
+    exit_of = {"side": "sell", "quantity": "0.05"}
+    alone, _ = await explained(house, "all", **exit_of)
+    behind, _ = await explained(house, "all", **exit_of, entry={"side": "buy", "quantity": "0.1"})
+    assert outcomes(alone)["position_limit", "USD"] == "passed"
+    assert outcomes(behind)["position_limit", "USD"] == "not_applicable"
+    assert behind["approved"] is True
+    assert not house.risk.exposure.reservations
+
+
+@pytest.mark.parametrize(("changes", "pointer"), [
+    ({"entry": {"side": "buy", "quantity": "0"}}, "/entry/quantity"),
+    ({"entry": {"side": "buy", "quantity": "x"}}, "/entry/quantity"),
+    ({"entry": {"side": "buy", "quantity": "1"}, "order_id": "o1"}, "/entry"),
+])  # fmt: skip
+async def test_an_entry_that_is_none_is_refused_at_its_field(changes: dict[str, Any], pointer: str) -> None:
+    async with House().http() as client:
+        answer = await client.post("/check", content=text(**changes))
+    assert (answer.status_code, answer.json()["pointer"]) == (400, pointer)

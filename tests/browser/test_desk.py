@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not install
 SCREENS: Final = ("Trade", "Positions", "Risk", "Kill", "Venues", "Lifecycle", "Doubt", "Time travel", "Engine", "Alarms")
 COLUMNS: Final = (
     *("Time", "Account", "Symbol", "Side", "Type", "Quantity", "Price"),
-    *("Status", "Filled", "Leaves", "Average", "Reason", "Seq"),
+    *("Status", "Filled", "Leaves", "Average", "Reason", "List", "Seq"),
 )
 GRIDS: Final = {"#positions": ("Positions",), "#doubt": ("Orders in doubt",), "#time": ("Orders as of", "Positions as of")}
 TABLES: Final = {"#venues": ("Venues", "Quotes"), "#lifecycle": ("Orders by state",), "#engine": ("Services",)}

@@ -11,8 +11,8 @@ from tests.stack import LiveStack
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
 
 
-def key_of(stack: LiveStack, account: str, owner: str) -> str:
-    made = json.loads(stack.trade("key", "create", "--account", account, "--scopes", "trade,read", "--owner", owner, "--json").stdout)
+def key_of(stack: LiveStack, account: str, owner: str, scopes: str = "trade,read") -> str:
+    made = json.loads(stack.trade("key", "create", "--account", account, "--scopes", scopes, "--owner", owner, "--json").stdout)
     return f"{made['key_id']}.{made['secret']}"
 
 

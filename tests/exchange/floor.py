@@ -30,10 +30,11 @@ from domain.access.scopes import LOCAL
 from domain.instruments import flags_denial, terms_denial
 from domain.market.quotes import Quote
 from domain.market.trading_hours import DAY_NS, DAY_S, SECOND_NS, Calendar
+from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.paper.events import BustTrade, CorrectTrade, Deed, ForcedFill, Forget, Halt, UnsolicitedCancel
 from domain.paper.rules import PaperRules
-from domain.values import OrderType, Side, TimeInForce, order_id_of, plain
+from domain.values import AT_SESSIONS, OrderType, Side, TimeInForce, order_id_of, plain
 from tests.exchange.transit import Transit
 from tests.simulation import market
 from tests.simulation.loop import VirtualLoop, run_virtually
@@ -170,7 +171,10 @@ class Floor:
     # Clients
 
     async def submit(self, words: list[str]) -> None:
-        """`buy 10 @100 stop 101 ioc post reduce as a-2 show 2`; without a price a market order."""
+        """`buy 10 @100 stop 101 ioc post reduce as a-2 show 2`; without a price a market order.
+
+        `opg5-60`: for a session from 5 s to 60 s on.
+        """
         side, quantity, *rest = words
         changes: dict[str, Any] = {}
         name = "a-1"
@@ -188,6 +192,9 @@ class Floor:
                 changes["display_quantity"] = Decimal(rest.pop(0))
             elif word.startswith("gtd"):
                 changes |= {"time_in_force": TimeInForce.GTD, "expire_at": self.oms.clock.now_ns() + int(float(word[3:]) * 1e9)}
+            elif word.startswith(AT_SESSIONS):
+                at, ends_at = (self.oms.clock.now_ns() + int(second) * SECOND_NS for second in word[3:].split("-"))
+                changes |= {"time_in_force": TimeInForce(word[:3]), "auction": Auction(VENUE, at, ends_at)}
             else:
                 changes["time_in_force"] = TimeInForce(word)
         kinds = {(False, False): "market", (True, False): "limit", (False, True): "stop", (True, True): "stop_limit"}
@@ -318,6 +325,10 @@ class Floor:
     async def wait(self, words: list[str]) -> None:
         await asyncio.sleep(float(words[0]))
 
+    async def skew(self, words: list[str]) -> None:
+        """The wall clock of a process is wrong by this many seconds."""
+        self.lives[words[0]].clock.skew_ns = int(words[1]) * SECOND_NS
+
     async def timed(self, words: list[str]) -> None:
         """Orders are withdrawn after this many seconds."""
         self.oms.expirer._timeout_ns = int(words[0]) * 10**9
@@ -355,6 +366,7 @@ VERBS: dict[str, Callable[[Floor, list[str]], Coroutine[Any, Any, None]]] = {
         Floor.kill,
         Floor.restart,
         Floor.wait,
+        Floor.skew,
         Floor.timed,
         Floor.overnight,
     )

@@ -13,9 +13,10 @@ import msgspec
 from domain.execution.owner import NO_OWNER, owner_of
 from domain.order import commands as c
 from domain.order import events as e
+from domain.order.auction import Auction
 from domain.order.decider import decide
 from domain.order.order import Order, evolve
-from domain.values import Side, order_id_of
+from domain.values import Side, TimeInForce, order_id_of
 from tests import given, table
 from tests.domain.groups.scene import ListScene, bracket, terms
 
@@ -182,7 +183,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns), *_icebergs(day)]
+    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns), *_icebergs(day), *_timed(day.now_ns)]
 
 
 def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
@@ -275,3 +276,25 @@ def _icebergs(day: Day) -> list[tuple[e.OrderEvent, ...]]:
         "berg fill G2 2 @50",
     )
     return [day.play(line) for line in (*lines, "berg replace 8 checked", "berg replaced 8")]
+
+
+def _timed(now: int) -> list[tuple[e.OrderEvent, ...]]:
+    """An order for an opening, which is changed while it waits and then traded, and one for a closing that is never released."""
+    commits: list[tuple[e.OrderEvent, ...]] = []
+    for name, tif in (("open", TimeInForce.OPG), ("close", TimeInForce.CLS)):
+        who = {"order_id": order_id_of("olga", name), "account": "olga", "client_order_id": name}
+        session = Auction("PAPER_A", now + 10 * given.SECOND, now + 60 * given.SECOND)
+        wanted = msgspec.structs.replace(given.terms(), **who, time_in_force=tif, auction=session)
+        order: Order | None = None
+        asked: list[tuple[int, c.OrderCommand]] = [(1, given.submit(wanted, given.approved(wanted.order_id)))]
+        if tif is TimeInForce.OPG:
+            replace = c.ReplaceOrder(order_id="", replace_id=f"{wanted.order_id}-r1", quantity=Decimal(8))
+            routed = given.route(("R1", "PAPER_A", "8"))
+            asked += [(2, replace), (10, c.ReleaseHeld(order_id="")), (11, routed)]
+        asked.append((60, c.ExpireOrder(order_id="", reason="session_end")))
+        for at, command in asked:
+            events = decide(order, msgspec.structs.replace(command, order_id=wanted.order_id), now + at * given.SECOND)
+            for event in events:
+                order = evolve(order, event)
+            commits.append(events)
+    return commits

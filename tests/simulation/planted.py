@@ -3,6 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
+from msgspec import structs
+
 import apps.journal.group_commit
 import apps.journal.shard_host
 import apps.oms.submit
@@ -21,8 +23,11 @@ from apps.journal.shard_host import ShardHost
 from apps.journal.snapshots import Snapshotter
 from apps.journal.subscription import JournalSubscription
 from apps.risk.readiness import Readiness
+from domain.execution.projection import Executions
 from domain.order import transition
+from domain.order.auction import Auction
 from domain.order.commands import SubmitOrder
+from domain.order.events import OrderSubmitted
 from domain.order.holdings import Holdings
 from domain.order.lifecycle import State
 from domain.order.order import Order
@@ -264,3 +269,21 @@ def _() -> list[Patch]:
 @plant("what follows for a list comes in a commit of its own, if ever")
 def _() -> list[Patch]:
     return [(ListReactions, "follow", lambda self, members, facts: ())]
+
+
+# Openings and closings
+
+
+@plant("an order for an opening or closing is routed at once")
+def _() -> list[Patch]:
+    good = Executions._put
+
+    def put(self: Executions, terms: OrderSubmitted, queued_at: int) -> None:
+        good(self, structs.replace(terms, auction=None), queued_at)
+
+    return [(Executions, "_put", put), (domain.order.decider, "_is_its_time", lambda order, now: True)]
+
+
+@plant("an order for an opening or closing is routed although its session is over")
+def _() -> list[Patch]:
+    return [(Auction, "is_on", lambda self, now_ns: self.at <= now_ns)]

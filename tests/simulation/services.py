@@ -22,6 +22,7 @@ from apps.exeq.oms_commands import oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.timed_orders import TimedOrders
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
@@ -327,6 +328,7 @@ class Exeq(Process):
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
         self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
+        self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
 
 
 class RogueHost(VenueHost):

@@ -13,10 +13,12 @@ from apps.oms.cancel import cancel
 from apps.oms.replace import NewTerms
 from apps.oms.submit import unavailable
 from domain.audit.checker import ObservedAnswer
+from domain.market.trading_hours import SECOND_NS
+from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.order import Order
 from domain.ports import Unavailable
-from domain.values import OrderType, Side, TimeInForce, order_id_of
+from domain.values import AT_SESSIONS, OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
 from tests.simulation.services import Oms
 from tests.simulation.world import BEGIN_NS, World
@@ -29,6 +31,8 @@ BY = "PKTRADER222222222222"
 """The key of every client: what it asks for goes through the journal, the folds and the checker."""
 EXITS = range(9, 100, 2)
 """Orders that only reduce, when they are of an account that may also go short. The first orders open something to reduce."""
+TIMED = range(4, 100, 5)
+"""Orders that wait for an opening or closing, in every third seed, if they are good till cancelled."""
 ICEBERGS_IN = 3
 """Every third history has icebergs."""
 FINAL = ("submitted", "rejected", "reused")
@@ -100,6 +104,8 @@ class Trader:
             expire_at=expire_at,
             priority=chance.randint(0, 2),
         )
+        if self._world.seed % 3 == 0 and number in TIMED and lived is TimeInForce.GTC:
+            terms = _timed(terms, number, BEGIN_NS + int(self._world.loop.time() * 1e9))
         terms = _exit(terms) if flips and number in EXITS else terms
         return self._hidden(terms) if self._world.seed % ICEBERGS_IN == ICEBERGS_IN - 1 else terms
 
@@ -184,7 +190,14 @@ def _exit(terms: Terms) -> Terms:
     """A small reduce-only order that rests, while others of the account move the position under it. No chance is drawn for it."""
     some = (terms.quantity // 4 + 1) / 2
     resting = msgspec.structs.replace(terms, order_type=OrderType.LIMIT, price=market.MID, quantity=some, reduce_only=True)
-    return msgspec.structs.replace(resting, time_in_force=TimeInForce.GTC, expire_at=None)
+    return msgspec.structs.replace(resting, time_in_force=TimeInForce.GTC, expire_at=None, auction=None)
+
+
+def _timed(terms: Terms, number: int, now_ns: int) -> Terms:
+    """An order for a session that opens or closes within 1.5 s, and is over a second or a minute later. No chance is drawn for it."""
+    at = now_ns + number % 4 * SECOND_NS // 2
+    session = Auction("PAPER_A", at, at + (SECOND_NS if number % 2 else 60 * SECOND_NS))
+    return msgspec.structs.replace(terms, time_in_force=AT_SESSIONS[number % 2], auction=session)
 
 
 async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool]:

@@ -4,11 +4,12 @@ import { collectAlarms, openAlarms } from './alarms.js';
 import { call, onSignedOut, problemText } from './api.js';
 import { CancelDialog, chosenOrder, focusBlotter } from './blotter.js';
 import { connection, listen, onChanges, place, reconnect, store, useDesk, usePlace } from './desk.js';
+import { CancelListDialog } from './lists.js';
 import { longTime, moment, switchTimeZone, text, timeZone } from './format.js';
 import { mode, readCatalogue } from './catalogue.js';
 import { Dialog, setOwner } from './parts.js';
 import { SCREENS } from './screens.js';
-import { askIfSame, askWho, endedWords, isUser, session, sessionWords, signedInAs, watchSession } from './session.js';
+import { askIfSame, askWho, endedWords, isUser, may, session, sessionWords, signedInAs, watchSession } from './session.js';
 import { isOpen } from './store.js';
 import { setAccount } from './ticket.js';
 import { Trade } from './trade.js';
@@ -17,7 +18,7 @@ import { html, render, useEffect, useState } from './ui.js';
 /** All with Alt, so that no letter is taken from a field or a screen reader. */
 const KEYS = [
   ['T', 'ticket'], ['O', 'blotter'], ['K', 'kill'], ['P', 'preview'], ['L', 'filter'],
-  ['X', 'cancel the chosen order'], ['S', 'screens'], ['H', 'this list'],
+  ['X', 'cancel the chosen order, or the list that is open'], ['S', 'screens'], ['H', 'this list'],
 ];
 
 /** @returns {string} `live`, `catching up`, `stale` or `as of N`, with what is known beside it */
@@ -106,7 +107,15 @@ function openOrder(id) {
   location.hash = `order/${encodeURIComponent(id)}${fields.size ? `?${fields}` : ''}`;
 }
 
-function closeOrder() {
+/** @param {string} id @param {string} [orderId] the row that gets the focus back */
+function openList(id, orderId) {
+  focusedBefore = orderId ?? focusedBefore;
+  const { fields } = place();
+  location.hash = `list/${encodeURIComponent(id)}${fields.size ? `?${fields}` : ''}`;
+}
+
+/** Close the order or the list that is open. */
+function closeOpen() {
   const { id, fields } = place();
   location.hash = `trade${fields.size ? `?${fields}` : ''}`;
   focusBlotter(focusedBefore ?? id);
@@ -122,6 +131,9 @@ const afterDrawing = (act) => requestAnimationFrame(() => requestAnimationFrame(
 /** @param {string} selector */
 const focusOn = (selector) => /** @type {HTMLElement | null} */ (document.querySelector(selector))?.focus();
 
+/** @param {string} screen @returns {boolean} whether it is a part of Trade */
+const isOnTrade = (screen) => ['trade', 'order', 'list'].includes(screen);
+
 /** Nothing of one user may stay on the screen, or in the stream of all tabs, for the next one. */
 function reloadForAnother() {
   reconnect();
@@ -133,7 +145,8 @@ function App() {
   const [dialog, setDialog] = useState(/** @type {string} */ (''));
   const [cancelling, setCancelling] = useState(/** @type {any[] | null} */ (null));
   const [, redraw] = useState(0);
-  const screen = at.screen === 'order' ? 'trade' : at.screen;
+  const [cancellingList, setCancellingList] = useState(/** @type {any} */ (null));
+  const screen = isOnTrade(at.screen) ? 'trade' : at.screen;
   const shown = SCREENS.find(({ path }) => path === screen) ?? SCREENS[0];
 
   useEffect(() => {
@@ -167,7 +180,7 @@ function App() {
 
   useEffect(() => {
     const onTrade = (/** @type {() => void} */ act) => {
-      if (place().screen === 'trade' || place().screen === 'order') {
+      if (isOnTrade(place().screen)) {
         act(); // At once: the next key may follow before the next frame.
         return;
       }
@@ -188,6 +201,12 @@ function App() {
       },
       KeyX: () => {
         const { screen: now, id } = place();
+        if (!may('cancel')) return;
+        if (now === 'list') {
+          const list = store.lists.get(id);
+          if (list && !list.reason) setCancellingList(list);
+          return;
+        }
         const row = now === 'order' ? store.orders.get(id) : chosenOrder();
         if (row && isOpen(row)) setCancelling([row]);
       },
@@ -195,9 +214,9 @@ function App() {
       KeyH: () => setDialog('keys'),
     };
     const pressed = (/** @type {KeyboardEvent} */ event) => {
-      if (event.key === 'Escape' && !document.querySelector('dialog[open]') && place().screen === 'order') {
+      if (event.key === 'Escape' && !document.querySelector('dialog[open]') && ['order', 'list'].includes(place().screen)) {
         event.preventDefault();
-        closeOrder();
+        closeOpen();
         return;
       }
       const act = event.altKey && !event.ctrlKey && !event.metaKey ? acts[event.code] ?? acts[`Key${event.key.toUpperCase()}`] : undefined;
@@ -241,12 +260,14 @@ function App() {
     <p class="session" role="status" aria-label="Session" hidden=${!sessionWords()}>${sessionWords()}</p>
     <main tabindex="-1" id="main" key=${`${shown.path} ${timeZone()}`}>
       ${shown.path === 'trade'
-        ? html`<${Trade} orderId=${at.screen === 'order' ? at.id : ''} openOrder=${openOrder} closeOrder=${closeOrder} cancelOrders=${setCancelling} />`
+        ? html`<${Trade} orderId=${at.screen === 'order' ? at.id : ''} listId=${at.screen === 'list' ? at.id : ''} openOrder=${openOrder} openList=${openList} close=${closeOpen}
+            cancelOrders=${setCancelling} cancelList=${setCancellingList} />`
         : html`<${shown.view} place=${at} openOrder=${openOrder} />`}
     </main>
     ${dialog === 'keys' ? html`<${Keys} close=${() => setDialog('')} />` : null}
     ${dialog === 'sign in' ? html`<${SignIn} close=${() => setDialog('')} done=${signedIn} />` : null}
-    ${cancelling ? html`<${CancelDialog} rows=${cancelling} close=${() => setCancelling(null)} />` : null}`;
+    ${cancelling ? html`<${CancelDialog} rows=${cancelling} close=${() => setCancelling(null)} />` : null}
+    ${cancellingList ? html`<${CancelListDialog} list=${cancellingList} close=${() => setCancellingList(null)} />` : null}`;
 }
 
 render(html`<${App} />`, /** @type {Element} */ (document.getElementById('app')));

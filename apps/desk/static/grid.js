@@ -7,9 +7,9 @@
  * @typedef {Record<string, any>} GridRow
  * @typedef {{ text: string, state?: string, title?: string }} Cell  `state` chooses the sign and the colour in the style sheet
  * @typedef {{
- *   key: string, name: string, numeric?: boolean, width: string, flash?: boolean,
+ *   key: string, name: string, numeric?: boolean, width: string, flash?: boolean, opens?: (row: any) => boolean,
  *   cell: (row: any) => string | Cell, sortKey: (row: any) => string | number,
- * }} Column
+ * }} Column  `opens`: whether a click into the cell of this row opens it
  */
 
 const OVERSCAN = 8;
@@ -23,7 +23,7 @@ export class Grid {
    * @param {{
    *   label: string, columns: Column[], rowId: (row: any) => string, tie: (a: any, b: any) => number,
    *   sort: string, descending: boolean, empty: string,
-   *   open?: (row: any) => void, chosen?: (row: any) => void, keepsPlace?: boolean, sorted?: (key: string, descending: boolean) => void,
+   *   open?: (row: any, column: Column) => void, chosen?: (row: any) => void, keepsPlace?: boolean, sorted?: (key: string, descending: boolean) => void,
    * }} options `tie` orders rows of one key, and never changes for a row. `keepsPlace`: rows that come in above a scrolled view are counted instead of pushing it down
    */
   constructor(options) {
@@ -514,13 +514,14 @@ export class Grid {
       if (column < 0) continue;
       this.activate(this.indexOf(id), column);
       this.focus();
+      if (this.columns[column].opens?.(node.row)) this.openActive();
       return;
     }
   }
 
   openActive() {
     const row = this.active();
-    if (row) this.options.open?.(row);
+    if (row) this.options.open?.(row, this.columns[this.activeColumn]);
   }
 }
 

@@ -4,15 +4,18 @@ import { call, get, problemText } from './api.js';
 import { store, useDesk } from './desk.js';
 import { between, isDecimal, longTime, shortTime, text } from './format.js';
 import { Machine, machineLayout } from './lifecycle.js';
+import { flagsOf, isHeld } from './lists.js';
 import { Checks, Num, Scroll, Side, State } from './parts.js';
 import { chosenVenues } from './preview.js';
+import { may } from './session.js';
 import { isOpen } from './store.js';
 import { checkName, fieldOf, meaning } from './words.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
 /** @typedef {{ order: any, events: any[], routes: any, decision: any, problem: any }} Loaded */
 
-const REPLACEABLE = ['quantity', 'price', 'stop_price'];
+/** @type {Record<string, string>} */
+const REPLACEABLE = { quantity: 'New quantity', price: 'New price', stop_price: 'New stop price', trail_amount: 'New trail amount', trail_percent: 'New trail percent' };
 
 /** @param {string} id @returns {Promise<Loaded>} */
 async function load(id) {
@@ -25,8 +28,8 @@ async function load(id) {
   return { order: order.data, events: timeline.data?.events ?? [], routes: routes.data, decision: decision.data, problem: order.problem };
 }
 
-/** @param {{ id: string, close: () => void, cancel: (rows: any[]) => void }} props */
-export function OrderDetails({ id, close, cancel }) {
+/** @param {{ id: string, close: () => void, cancel: (rows: any[]) => void, openList: (id: string, orderId?: string) => void }} props */
+export function OrderDetails({ id, close, cancel, openList }) {
   useDesk(150);
   const [loaded, setLoaded] = useState(/** @type {Loaded | null} */ (null));
   const [past, setPast] = useState(/** @type {any} */ (null));
@@ -51,7 +54,8 @@ export function OrderDetails({ id, close, cancel }) {
       <h2 tabindex="-1" ref=${heading}>${order ? html`<${Side} side=${order.side} /> <${Num} value=${order.quantity} /> ${order.symbol}${order.price ? html` @ <${Num} value=${order.price} />` : ''}` : 'Order'}</h2>
       ${order ? html`<${State} state=${order.status} />` : null}
       <span class="spacer"></span>
-      ${order && isOpen(order) ? html`<button type="button" class="danger-quiet" onClick=${() => cancel([order])}>Cancel order</button>` : null}
+      ${order?.group_id ? html`<button type="button" onClick=${() => openList(order.group_id, id)}>Open list</button>` : null}
+      ${order && isOpen(order) && may('cancel') ? html`<button type="button" class="danger-quiet" onClick=${() => cancel([order])}>Cancel order</button>` : null}
       <button type="button" onClick=${close}>Close</button>
     </header>
     ${loaded?.problem ? html`<p class="error">${problemText(loaded.problem)}</p>` : null}
@@ -59,7 +63,7 @@ export function OrderDetails({ id, close, cancel }) {
     <div class="order-body">
       <div class="order-column">
         <${Timeline} events=${loaded?.events ?? []} showPast=${showPast} past=${past} back=${() => setPast(null)} />
-        ${order && isOpen(order) ? html`<${Replace} order=${order} key=${id} />` : null}
+        ${order && isOpen(order) && may('trade') ? html`<${Replace} order=${order} key=${id} />` : null}
         <${Copies} order=${loaded?.order} />
         ${loaded?.events.length ? html`<details><summary>Raw events</summary><pre tabindex="0" aria-label="Raw events">${loaded.events.map((event) => JSON.stringify(event)).join('\n')}</pre></details>` : null}
       </div>
@@ -80,12 +84,28 @@ function Facts({ order }) {
     ['Average', html`<${Num} value=${order.average_price} />`], ['Fees', html`<${Num} value=${order.fees} />`],
     ['Account', order.account], ['Type', `${order.type} ${order.time_in_force}`],
     ...(order.stop_price ? [['Stop price', html`<${Num} value=${order.stop_price} />`]] : []),
+    ...(order.display_quantity ? [['Shown at a time', html`<${Num} value=${order.display_quantity} />`]] : []),
+    ...trailFacts(order.trail),
+    ...(order.release_at ? [[order.time_in_force === 'opg' ? 'At the open' : 'At the close', html`<span class="num">${longTime(order.release_at)}</span>${order.emulated ? html` <span class="quiet">held here: no venue has auctions</span>` : null}`]] : []),
+    ...(order.group_id ? [['In its list', `${order.role}${isHeld(order) ? ', waits for its entry' : ''}${flagsOf(order).map((flag) => `, ${flag}`).join('')}`]] : []),
     ...(order.reason ? [['Reason', html`<span title=${meaning(order.reason)}>${order.reason}</span>`]] : []),
     ...(order.replacing ? [['Waits for', JSON.stringify(order.replacing)]] : []),
     ['Seq', html`<${Num} value=${order.seq} />`], ['Created', html`<span class="num">${longTime(order.created_at)}</span>`],
     ['client_order_id', html`<span class="mono">${order.client_order_id}</span>`], ['order_id', html`<span class="mono">${order.order_id}</span>`],
   ];
   return html`<dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** @param {any} trail @returns {any[]} how a stop follows the market, and how far it is */
+function trailFacts(trail) {
+  if (!trail) return [];
+  const { trail_amount, trail_percent, trail_trigger, best, activation_price, limit_offset } = trail;
+  return [
+    ['Trails', html`<${Num} value=${trail_amount ?? trail_percent} unit=${trail_amount === null ? '%' : ''} /> behind the ${trail_trigger}`],
+    ['Best seen', html`<${Num} value=${best} />`],
+    ...(activation_price === null ? [] : [['Begins at', html`<${Num} value=${activation_price} />`]]),
+    ...(limit_offset === null ? [] : [['Limit behind its stop', html`<${Num} value=${limit_offset} />`]]),
+  ];
 }
 
 /** @param {{ events: any[], showPast: (seq: any) => void, past: any, back: () => void }} props */
@@ -112,7 +132,7 @@ function Decision({ loaded }) {
   const decision = loaded.decision ?? checked;
   if (!decision?.checks) return html`<h3>Decision</h3><p class="quiet hint">Risk has recorded no decision on it.</p>`;
   const reason = decision.reason ?? (loaded.order?.status === 'rejected' ? loaded.order.reason : null);
-  const prices = (decision.prices ?? []).map((/** @type {any} */ one) => html`<span>${one.name} <${Num} value=${one.price} />${one.age_ms === undefined ? '' : `, ${one.age_ms} ms old`}</span>`);
+  const prices = (decision.prices ?? []).map((/** @type {any} */ one, /** @type {number} */ n) => html`<span>${n ? ', ' : ''}${one.name} <${Num} value=${one.price} />${one.age_ms === undefined ? '' : `, ${one.age_ms} ms old`}</span>`);
   return html`<h3>Decision</h3>
     <p class="verdict" data-approved=${decision.approved === false ? 'no' : 'yes'}><strong>${decision.approved === false ? `refused: ${reason}` : 'approved'}</strong>
       <span class="quiet">limits version ${decision.limits_version ?? checked?.limits_version}${decision.reference ? html`, valued at <${Num} value=${decision.reference} />` : ''}</span>
@@ -195,8 +215,9 @@ function Chain({ events }) {
 function Replace({ order }) {
   const [fields, setFields] = useState(/** @type {Record<string, string>} */ ({}));
   const [result, setResult] = useState(/** @type {any} */ (null));
-  const possible = REPLACEABLE.filter((name) => order[name] !== null && order[name] !== undefined);
-  const changed = Object.fromEntries(possible.filter((name) => fields[name] !== undefined && fields[name] !== String(order[name])).map((name) => [name, fields[name].trim()]));
+  const terms = order.trail ? { ...order, ...order.trail, stop_price: null } : order; // The market moves the stop of a trailing one.
+  const possible = Object.keys(REPLACEABLE).filter((name) => terms[name] !== null && terms[name] !== undefined);
+  const changed = Object.fromEntries(possible.filter((name) => fields[name] !== undefined && fields[name] !== String(terms[name])).map((name) => [name, fields[name].trim()]));
   const send = async (/** @type {Event} */ event) => {
     event.preventDefault();
     const wrong = Object.keys(changed).find((name) => !isDecimal(changed[name]));
@@ -210,8 +231,8 @@ function Replace({ order }) {
   };
   return html`<form class="replace" aria-label="Replace order" novalidate onSubmit=${send}>
     <h3>Replace</h3>
-    <div class="replace-fields">${possible.map((name) => html`<div class="field" data-wrong=${result?.field === name ? 'yes' : null}><label for=${`replace-${name}`}>${{ quantity: 'New quantity', price: 'New price', stop_price: 'New stop price' }[name]}</label>
-      <input id=${`replace-${name}`} class="numeric" inputmode="decimal" autocomplete="off" value=${fields[name] ?? order[name]} onInput=${(/** @type {any} */ event) => setFields({ ...fields, [name]: event.target.value })} /></div>`)}
+    <div class="replace-fields">${possible.map((name) => html`<div class="field" data-wrong=${result?.field === name ? 'yes' : null}><label for=${`replace-${name}`}>${REPLACEABLE[name]}</label>
+      <input id=${`replace-${name}`} class="numeric" inputmode="decimal" autocomplete="off" value=${fields[name] ?? terms[name]} onInput=${(/** @type {any} */ event) => setFields({ ...fields, [name]: event.target.value })} /></div>`)}
       <button type="submit">Replace</button></div>
     <p class="hint" role="status">${result?.text ?? ''}</p>
   </form>`;

@@ -1,7 +1,7 @@
 /**
  * Who is signed in, and until when. A session is renewed while the person uses the page; a stream or a poll does not count.
  *
- * @typedef {{ signed_in: boolean, owner: string, account: string, expires_at: string | null, expires_in_sec: number | null }} Who
+ * @typedef {{ signed_in: boolean, owner: string, account: string, scopes: string[], expires_at: string | null, expires_in_sec: number | null }} Who
  */
 
 import { call, get, onSignedOut } from './api.js';
@@ -92,6 +92,9 @@ function ended() {
   session.endsAt = Infinity;
   changed();
 }
+
+/** @param {string} scope @returns {boolean} whether the person's key has a scope; without a key the services judge alone */
+export const may = (scope) => !session.who?.signed_in || session.who.scopes.includes(scope);
 
 /** @returns {string} what the person should know of the session; empty most of the time */
 export function sessionWords() {

@@ -36,6 +36,10 @@ export class Store {
     this.orders = new Map();
     /** @type {Map<string, Position>} */
     this.positions = new Map();
+    /** Lists of orders that belong together, by id, without their orders. @type {Map<string, any>} */
+    this.lists = new Map();
+    /** The ids of the orders of each list. @type {Map<string, Set<string>>} */
+    this.legs = new Map();
     /** @type {Record<string, number>} */
     this.states = {};
     /** @type {any} */
@@ -126,6 +130,7 @@ export class Store {
       this.positions.set(`${position.account}|${position.symbol}`, position);
       this.changes.positions = true;
     }
+    for (const list of data.lists ?? []) this.putList(list);
     if (data.states) this.states = data.states;
     if (data.controls) {
       this.controls = data.controls;
@@ -136,6 +141,8 @@ export class Store {
   clear() {
     this.orders = new Map([...this.orders].filter(([, row]) => row.status === 'sending'));
     this.positions = new Map();
+    this.lists = new Map();
+    this.legs = new Map();
     this.states = {};
     this.seq = null;
     this.phase = 'catching up';
@@ -149,7 +156,24 @@ export class Store {
     if (before && before.seq !== null && height(before.seq) > height(row.seq)) return;
     if (!this.changes.orders.has(row.order_id)) this.changes.orders.set(row.order_id, before);
     this.orders.set(row.order_id, row);
+    if (row.group_id) this.legsOf(row.group_id).add(row.order_id);
     this.drop(sendingId(row.account, row.client_order_id));
+  }
+
+  /** @param {string} listId @returns {Set<string>} */
+  legsOf(listId) {
+    let found = this.legs.get(listId);
+    if (!found) this.legs.set(listId, (found = new Set()));
+    return found;
+  }
+
+  /** Take a list. The rows of its orders show its flags, so they count as changed. @param {any} list */
+  putList(list) {
+    this.lists.set(list.list_id, list);
+    for (const id of this.legsOf(list.list_id)) {
+      const before = this.orders.get(id);
+      if (before) this.putOrder({ ...before });
+    }
   }
 
   /**
@@ -202,7 +226,7 @@ export class Store {
     yield ['snapshot', { orders: part }];
     if (this.seq === null) return; // The rest of the snapshot follows as it comes.
     const { seq, at, states, controls } = this;
-    yield ['snapshot_end', { seq, at, states, controls, positions: [...this.positions.values()] }];
+    yield ['snapshot_end', { seq, at, states, controls, positions: [...this.positions.values()], lists: [...this.lists.values()] }];
   }
 }
 

@@ -2,33 +2,31 @@
 
 import { readCatalogue } from './catalogue.js';
 import { connection, knownAccounts, onChanges, store, useDesk } from './desk.js';
-import { isDecimal, text } from './format.js';
-import { Dialog, Field, Num, Scroll, usePolled } from './parts.js';
+import { text } from './format.js';
+import { Quotes, symbols, Terms } from './instrument.js';
+import { Dialog, Field, usePolled } from './parts.js';
 import { askPreview, askQuotes, PreviewPanel } from './preview.js';
-import { askOutcome, forget, newOrderId, sendOrder, unsettledOrder } from './submit.js';
+import { canHide, EMPTY, fieldAt, isBracket, isList, requestOf, TIMES, trails, TYPES, wantsPrice, wantsStop, wrongFields } from './request.js';
+import { may } from './session.js';
+import { askOutcome, forget, newOrderId, sendRequest, unsettledRequest } from './submit.js';
 import { CLOSED_STATES } from './store.js';
-import { fieldOf, meaning } from './words.js';
+import { meaning } from './words.js';
 import { html, useEffect, useRef, useState } from './ui.js';
 
 /**
- * @typedef {{ account: string, symbol: string, side: string, type: string, quantity: string, price: string, stop_price: string,
- *   time_in_force: string, expire_at: string, post_only: boolean, reduce_only: boolean }} Fields
+ * @typedef {import('./request.js').Fields} Fields
  * @typedef {{ text: string, tone: string, detail?: string }} Result
  */
 
 const PREVIEW_MS = 300;
 const QUOTES_MS = 1000;
+/** @type {Record<string, string>} */
+const RELEASES = { partial: 'with each trade', full: 'when the entry ends' };
+/** @type {Record<string, string>} */
+const EXCLUSIVES = { strict: 'strict: never both', fast: 'fast: both rest' };
 const ASK_AGAIN_MS = 1500;
 /** After this number of answers without the order the ticket says that it seems not to have arrived. */
 const ABSENT_ANSWERS = 3;
-const TYPES = ['limit', 'market', 'stop', 'stop_limit'];
-const TIMES = ['gtc', 'day', 'ioc', 'fok', 'gtd'];
-
-/** @type {Fields} */
-const EMPTY = {
-  account: 'main', symbol: '', side: 'buy', type: 'limit', quantity: '', price: '', stop_price: '',
-  time_in_force: 'gtc', expire_at: '', post_only: false, reduce_only: false,
-};
 
 /** What was typed, kept while another screen is shown. */
 /** @type {{ fields: Fields, last: any }} */
@@ -48,36 +46,6 @@ export function setAccount(account) {
   if (account && account !== '*') fillTicket({ account });
 }
 
-const wantsPrice = (/** @type {string} */ type) => type === 'limit' || type === 'stop_limit';
-const wantsStop = (/** @type {string} */ type) => type === 'stop' || type === 'stop_limit';
-
-/** @param {Fields} fields @returns {Record<string, any>} the body of the request, without what the type does not use */
-function orderOf(fields) {
-  const { account, symbol, side, type, quantity, time_in_force } = fields;
-  /** @type {Record<string, any>} */
-  const order = { account: account.trim(), symbol: symbol.trim().toUpperCase(), side, type, quantity: quantity.trim(), time_in_force };
-  if (wantsPrice(type)) order.price = fields.price.trim();
-  if (wantsStop(type)) order.stop_price = fields.stop_price.trim();
-  if (time_in_force === 'gtd') order.expire_at = fields.expire_at.trim();
-  if (fields.post_only) order.post_only = true;
-  if (fields.reduce_only) order.reduce_only = true;
-  return order;
-}
-
-/** @param {Record<string, any>} order @returns {Record<string, string>} what is missing or no number, by field */
-function wrongFields(order) {
-  /** @type {Record<string, string>} */
-  const wrong = {};
-  if (!order.symbol) wrong.symbol = 'Which symbol?';
-  for (const name of ['quantity', 'price', 'stop_price']) {
-    if (!(name in order)) continue;
-    if (!order[name]) wrong[name] = 'A number is needed.';
-    else if (!isDecimal(order[name])) wrong[name] = 'Not a decimal number.';
-  }
-  if ('expire_at' in order && !order.expire_at) wrong.expire_at = 'Until when? 2026-12-31T12:00:00Z';
-  return wrong;
-}
-
 export function Ticket() {
   useDesk(500);
   const [fields, setFields] = useState(kept.fields);
@@ -87,20 +55,27 @@ export function Ticket() {
   const [sending, setSending] = useState(false);
   const [unknown, setUnknown] = useState(/** @type {any} */ (null));
   const [absent, setAbsent] = useState(0);
+  const [listId, setListId] = useState('');
   const [confirming, setConfirming] = useState(false);
   const turn = useRef(0);
   const isPreviewWanted = useRef(false);
+  const isSending = useRef(false);
   const orderId = useRef(/** @type {string | null} */ (null));
   const form = useRef(/** @type {any} */ (null));
   kept.fields = fields;
-  const order = orderOf(fields);
+  orderId.current ??= newOrderId(); // Before the first try, and shown before it.
+  const request = requestOf(fields, orderId.current);
+  const { symbol } = request.legs[0];
   const [instruments] = usePolled(readCatalogue, 0, [store.phase]);
-  const [quotes] = usePolled(async () => (order.symbol ? askQuotes(order.symbol) : null), QUOTES_MS, [order.symbol]);
+  const [quotes] = usePolled(async () => (symbol ? askQuotes(symbol) : null), QUOTES_MS, [symbol]);
 
   const change = (/** @type {Partial<Fields>} */ part) => {
     setFields((before) => ({ ...before, ...part }));
     setWrong((before) => Object.fromEntries(Object.entries(before).filter(([name]) => !(name in part))));
-    if (!sending && !unknown) setResult(null);
+    if (!sending && !unknown) {
+      setResult(null);
+      setListId('');
+    }
     isPreviewWanted.current = false;
     followed.current = null;
   };
@@ -112,9 +87,9 @@ export function Ticket() {
   });
 
   // The checks follow what is typed, so that a limit is seen before Send, not after it.
-  const asked = JSON.stringify(order);
+  const asked = JSON.stringify(request.legs.map(({ client_order_id: _, ...leg }) => leg));
   useEffect(() => {
-    if (Object.keys(wrongFields(order)).length) {
+    if (Object.keys(wrongFields(fields)).length) {
       setPreview(null);
       return undefined;
     }
@@ -123,7 +98,7 @@ export function Ticket() {
   }, [asked]);
 
   const runPreview = async (/** @type {boolean} */ shown) => {
-    const missing = wrongFields(order);
+    const missing = wrongFields(fields);
     if (Object.keys(missing).length) {
       setWrong(missing);
       if (shown) setResult({ text: Object.values(missing)[0], tone: 'bad' });
@@ -134,28 +109,28 @@ export function Ticket() {
       isPreviewWanted.current = true; // Also if what was typed before asks once more: the answer to that one counts then.
       setResult({ text: 'asking risk…', tone: 'quiet' });
     }
-    const made = await askPreview(order);
+    const made = await askPreview(request);
     if (mine !== turn.current) return;
     const isWanted = isPreviewWanted.current;
     isPreviewWanted.current = false;
     setPreview(made);
     if (made.approved !== null) {
-      if (isWanted) setResult({ text: made.verdict, tone: made.approved ? 'good' : 'bad', detail: meaning(made.check.data.reason) });
-    } else if (isWanted || !made.check.absent) {
-      showProblem(made.check.problem);
+      if (isWanted) setResult({ text: made.verdict, tone: made.approved ? 'good' : 'bad', detail: meaning(made.reason) });
+    } else if (isWanted || !made.problem?.absent) {
+      showProblem(made.problem, request);
     }
   };
 
-  const showProblem = (/** @type {any} */ problem) => {
-    const field = fieldOf(problem);
+  const showProblem = (/** @type {any} */ problem, /** @type {import('./request.js').Request} */ of) => {
+    const field = fieldAt(of, problem);
     if (field) setWrong({ [field]: problem.detail });
     setResult({ text: `${problem.detail} (${problem.code})`, tone: 'bad', detail: problem.status ? `HTTP ${problem.status}` : '' });
     if (field) form.current?.querySelector(`[name=${field}]`)?.focus();
   };
 
   const send = async () => {
-    if (sending || unknown) return;
-    const missing = wrongFields(order);
+    if (isSending.current || unknown || !may('trade')) return;
+    const missing = wrongFields(fields);
     if (Object.keys(missing).length) {
       setWrong(missing);
       setResult({ text: `Not sent: ${Object.values(missing)[0]}`, tone: 'bad' });
@@ -164,13 +139,13 @@ export function Ticket() {
     }
     turn.current += 1; // A preview on its way must not overwrite the answer.
     isPreviewWanted.current = false;
+    isSending.current = true;
     setSending(true);
     setWrong({});
     setResult({ text: 'sending…', tone: 'quiet' });
-    orderId.current ??= newOrderId();
-    const sent = { client_order_id: orderId.current, ...order };
     kept.last = { ...fields };
-    takeOutcome(/** @type {any} */ (sent), await sendOrder(/** @type {any} */ (sent)));
+    takeOutcome(request, await sendRequest(request));
+    isSending.current = false;
     setSending(false);
   };
 
@@ -181,14 +156,14 @@ export function Ticket() {
   };
   const isAbsent = Boolean(unknown) && absent >= ABSENT_ANSWERS;
   useEffect(() => {
-    if (isAbsent) setResult({ text: 'outcome unknown: oms has no such order so far', tone: 'warn', detail: `Still asking. Sent again under the same id it is taken once at most. client_order_id ${unknown.client_order_id}` });
+    if (isAbsent) setResult({ text: 'outcome unknown: oms has no such order so far', tone: 'warn', detail: `Still asking. Sent again under the same id it is taken once at most. ${idOf(unknown)}` });
   }, [isAbsent]);
   const sendSame = async () => {
     const same = unknown;
     setSending(true);
     setUnknown(null);
     setResult({ text: 'sending…', tone: 'quiet' });
-    takeOutcome(same, await sendOrder(same));
+    takeOutcome(same, await sendRequest(same));
     setSending(false);
   };
 
@@ -197,13 +172,14 @@ export function Ticket() {
     setUnknown(outcome.kind === 'unknown' ? sent : null);
     setAbsent(0);
     if (outcome.kind === 'unknown') {
-      setResult({ text: 'outcome unknown: asking for it', tone: 'warn', detail: `It is not sent again. client_order_id ${sent.client_order_id}` });
+      setResult({ text: 'outcome unknown: asking for it', tone: 'warn', detail: `It is not sent again. ${idOf(sent)}` });
       return;
     }
     // A refused request stored nothing, so the id stays for the next try; unless the id itself was what was wrong.
-    if (outcome.kind !== 'refused' || outcome.problem?.code === 'client_order_id_reused') orderId.current = null;
-    if (outcome.kind === 'refused') showProblem(outcome.problem);
-    else if (outcome.kind === 'rejected') setResult(rejection(outcome));
+    if (outcome.kind !== 'refused' || outcome.problem?.code.endsWith('_id_reused')) orderId.current = null;
+    setListId(outcome.listId ?? '');
+    if (outcome.kind === 'refused') showProblem(outcome.problem, sent);
+    else if (outcome.kind === 'rejected') setResult(rejection(outcome, sent.legs[outcome.leg]?.role));
     else {
       followed.current = outcome.orderId;
       setResult({ text: 'submitted', tone: 'quiet', detail: `seq ${text(outcome.seq)}` });
@@ -223,7 +199,7 @@ export function Ticket() {
   }), []);
 
   useEffect(() => {
-    const left = unsettledOrder();
+    const left = unsettledRequest();
     if (left) void askOutcome(left).then((outcome) => takeOutcome(left, outcome));
   }, []);
   useEffect(() => {
@@ -238,6 +214,7 @@ export function Ticket() {
     else void send();
   };
   const entered = (/** @type {any} */ event) => {
+    if (event.key === 'Enter' && event.repeat) event.preventDefault(); // A key that is held down sends once.
     // Enter in a list of choices would open it; here it sends, as in every other field.
     if (event.key === 'Enter' && event.target.tagName === 'SELECT' && !event.altKey) {
       event.preventDefault();
@@ -247,12 +224,13 @@ export function Ticket() {
   const input = (/** @type {keyof Fields} */ name, /** @type {Record<string, any>} */ more = {}) => html`<input id=${`ticket-${name}`} name=${name} value=${fields[name]}
     autocomplete="off" autocapitalize="off" spellcheck=${false} aria-invalid=${wrong[name] ? 'true' : null} aria-describedby=${wrong[name] ? `ticket-${name}-error` : null}
     onInput=${(/** @type {any} */ event) => change({ [name]: event.target.value })} onFocus=${(/** @type {any} */ event) => event.target.select()} ...${more} />`;
-  const select = (/** @type {'type' | 'time_in_force'} */ name, /** @type {string[]} */ choices) => html`<select id=${`ticket-${name}`} name=${name} value=${fields[name]}
-    onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value })}>${choices.map((one) => html`<option value=${one}>${one}</option>`)}</select>`;
-  const check = (/** @type {'post_only' | 'reduce_only'} */ name, /** @type {string} */ label) => html`<label class="check"><input type="checkbox" name=${name}
-    checked=${fields[name]} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.checked })} />${label}</label>`;
+  const select = (/** @type {'type' | 'time_in_force' | 'trigger' | 'exclusive' | 'trail_by' | 'trail_trigger'} */ name, /** @type {string[]} */ choices, /** @type {Record<string, string>} */ words = {}) => html`<select id=${`ticket-${name}`} name=${name} value=${fields[name]}
+    aria-invalid=${wrong[name] ? 'true' : null} aria-describedby=${wrong[name] ? `ticket-${name}-error` : null}
+    onChange=${(/** @type {any} */ event) => change({ [name]: event.target.value })}>${choices.map((one) => html`<option value=${one}>${words[one] ?? one}</option>`)}</select>`;
+  const check = (/** @type {'post_only' | 'reduce_only' | 'bracket'} */ name, /** @type {string} */ label, disabled = false) => html`<label class="check"><input type="checkbox" name=${name} disabled=${disabled}
+    checked=${fields[name] && !disabled} onChange=${(/** @type {any} */ event) => change({ [name]: event.target.checked })} />${label}</label>`;
   const decimal = { inputmode: 'decimal', class: 'numeric' };
-  const instrument = (instruments?.data?.instruments ?? []).find((/** @type {any} */ one) => one.symbol === order.symbol);
+  const instrument = (instruments?.data?.instruments ?? []).find((/** @type {any} */ one) => one.symbol === symbol);
 
   return html`<section class="panel ticket" aria-label="Ticket">
     <form ref=${form} aria-label="Order ticket" novalidate onSubmit=${submitted} onKeyDown=${entered} data-side=${fields.side}>
@@ -263,32 +241,48 @@ export function Ticket() {
           ${['buy', 'sell'].map((side) => html`<label class="side-choice" data-state=${side}><input type="radio" name="side" value=${side} checked=${fields.side === side}
             onChange=${() => change({ side })} /><span>${side === 'buy' ? 'Buy' : 'Sell'}</span></label>`)}
         </fieldset>
-        <${Field} label="Type" id="ticket-type" error=${wrong.type}>${select('type', TYPES)}</${Field}>
+        <${Field} label="Type" id="ticket-type" error=${wrong.type}>${select('type', TYPES, { oco: 'oco: limit or stop' })}</${Field}>
         <${Field} label="Quantity" id="ticket-quantity" error=${wrong.quantity}>${input('quantity', decimal)}</${Field}>
         <${Field} label="Price" id="ticket-price" error=${wrong.price}>${input('price', { ...decimal, disabled: !wantsPrice(fields.type) })}</${Field}>
         <${Field} label="Stop price" id="ticket-stop_price" error=${wrong.stop_price}>${input('stop_price', { ...decimal, disabled: !wantsStop(fields.type) })}</${Field}>
-        <${Field} label="Time in force" id="ticket-time_in_force" error=${wrong.time_in_force}>${select('time_in_force', TIMES)}</${Field}>
+        <${Field} label="Time in force" id="ticket-time_in_force" error=${wrong.time_in_force}>${select('time_in_force', TIMES, { opg: 'opg: at the open', cls: 'cls: at the close' })}</${Field}>
+        <${Field} label="Display quantity" id="ticket-display_quantity" error=${wrong.display_quantity}>${input('display_quantity', { ...decimal, disabled: !canHide(fields), placeholder: canHide(fields) ? 'all' : '' })}</${Field}>
+        ${trails(fields.type) ? html`
+          <${Field} label=${`Trail, ${fields.trail_by === 'trail_amount' ? 'in price' : 'in percent'}`} id="ticket-trail" error=${wrong.trail}>${input('trail', decimal)}</${Field}>
+          <${Field} label="Trail by" id="ticket-trail_by">${select('trail_by', ['trail_amount', 'trail_percent'])}</${Field}>
+          <${Field} label="Trail trigger" id="ticket-trail_trigger" error=${wrong.trail_trigger}>${select('trail_trigger', ['touch', 'mid'])}</${Field}>
+          <${Field} label="Activation price" id="ticket-activation_price" error=${wrong.activation_price}>${input('activation_price', { ...decimal, placeholder: 'at once' })}</${Field}>
+          <${Field} label="Limit offset" id="ticket-limit_offset" error=${wrong.limit_offset}>${input('limit_offset', { ...decimal, placeholder: 'market' })}</${Field}>` : null}
         ${fields.time_in_force === 'gtd' ? html`<${Field} label="Expires at" id="ticket-expire_at" error=${wrong.expire_at}>${input('expire_at')}</${Field}>` : null}
-        <div class="checks-row">${check('post_only', 'Post only')}${check('reduce_only', 'Reduce only')}</div>
+        <div class="checks-row">${check('post_only', 'Post only')}${check('reduce_only', 'Reduce only', isList(fields))}${check('bracket', 'Bracket', fields.type === 'oco')}</div>
+        ${isBracket(fields) ? html`
+          <${Field} label="Take profit" id="ticket-take_profit" error=${wrong.take_profit}>${input('take_profit', decimal)}</${Field}>
+          <${Field} label="Stop loss" id="ticket-stop_loss" error=${wrong.stop_loss}>${input('stop_loss', decimal)}</${Field}>
+          <${Field} label="Exits released" id="ticket-trigger" error=${wrong.trigger}>${select('trigger', ['partial', 'full'], RELEASES)}</${Field}>
+          <${Field} label="Exits work" id="ticket-exclusive" error=${wrong.exclusive}>${select('exclusive', ['strict', 'fast'], EXCLUSIVES)}</${Field}>` : null}
       </div>
       <datalist id="accounts">${knownAccounts().map((one) => html`<option value=${one}></option>`)}</datalist>
       <datalist id="symbols">${symbols(instruments).map((one) => html`<option value=${one}></option>`)}</datalist>
-      <${Terms} symbol=${order.symbol} instrument=${instrument} instruments=${instruments} />
+      <${Terms} symbol=${symbol} instrument=${instrument} instruments=${instruments} />
       <${Quotes} quotes=${quotes} take=${(/** @type {string} */ price) => wantsPrice(fields.type) && change({ price })} />
       <div class="buttons">
-        <button type="submit" class="send" data-side=${fields.side} disabled=${sending || Boolean(unknown)}>Send order</button>
+        ${may('trade') ? html`<button type="submit" class="send" data-side=${fields.side} disabled=${sending || Boolean(unknown)}
+          onClick=${(/** @type {MouseEvent} */ event) => event.detail > 1 && event.preventDefault()}>Send order</button>` : null}
         <button type="button" onClick=${() => void runPreview(true)} data-key="preview">Preview</button>
       </div>
+      ${may('trade') ? null : html`<p class="notice">This key may look, and not trade: it has no scope <code>trade</code>.</p>`}
       <div class="result" role="status" aria-label="Ticket result" data-tone=${result?.tone ?? 'none'}>
         ${result ? html`<span class="result-text">${result.text}</span>${result.detail ? html`<span class="result-detail">${result.detail}</span>` : null}` : null}
+        ${listId ? html` <a href=${`#list/${listId}`}>Open the list</a>` : null}
       </div>
       ${unknown
         ? html`<div class="buttons"><button type="button" onClick=${() => void askAgain()}>Ask now</button>
             ${isAbsent ? html`<button type="button" onClick=${() => void sendSame()}>Send again, same id</button>` : null}
-            <button type="button" onClick=${() => { forget(unknown); orderId.current = null; setUnknown(null); setResult({ text: 'no longer asked for', tone: 'warn', detail: `client_order_id ${unknown.client_order_id}` }); }}>Stop asking</button></div>`
+            <button type="button" onClick=${() => { forget(unknown); orderId.current = null; setUnknown(null); setResult({ text: 'no longer asked for', tone: 'warn', detail: idOf(unknown) }); }}>Stop asking</button></div>`
         : null}
     </form>
-    <${PreviewPanel} preview=${preview} order=${order} told=${result?.text ?? ''} />
+    <details class="request"><summary>What is sent</summary><pre tabindex="0" aria-label="Request">${`POST /${request.path}\n${JSON.stringify(request.body, null, 1)}`}</pre></details>
+    <${PreviewPanel} preview=${preview} request=${request} told=${result?.text ?? ''} />
     ${kept.last
       ? html`<div class="last"><span class="quiet">Last: <span class="side" data-state=${kept.last.side}>${kept.last.side}</span> ${kept.last.quantity} ${kept.last.symbol}</span>
           <button type="button" onClick=${() => change({ ...kept.last })}>Repeat</button>
@@ -305,10 +299,13 @@ export function Ticket() {
   </section>`;
 }
 
-/** @param {any} outcome @returns {Result} */
-function rejection({ reason, detail, seq }) {
+/** @param {import('./request.js').Request} request @returns {string} */
+const idOf = ({ path, id }) => `${path === 'orders' ? 'client_order_id' : 'client_list_id'} ${id}`;
+
+/** @param {any} outcome @param {string} [role] of the order of a list that was refused @returns {Result} */
+function rejection({ reason, detail, seq }, role = '') {
   const found = detail?.found !== undefined ? ` Found ${detail.found}, limit ${detail.limit}${detail.unit ? ` ${detail.unit}` : ''}.` : '';
-  return { text: `rejected: ${reason}`, tone: 'bad', detail: `${meaning(reason)}${found} seq ${text(seq)}` };
+  return { text: `rejected: ${reason}`, tone: 'bad', detail: `${role ? `${role}: ` : ''}${meaning(reason)}${found} seq ${text(seq)}` };
 }
 
 /** @param {any} row @returns {Result} */
@@ -321,34 +318,4 @@ function told(row) {
     text: `${waiting}${row.status}`, tone: row.status === 'filled' ? 'good' : closedWithout ? 'warn' : 'quiet',
     detail: `${traded}${row.reason ? `${meaning(row.reason) || row.reason} ` : ''}seq ${row.seq}`,
   };
-}
-
-/** @param {any} instruments @returns {string[]} */
-function symbols(instruments) {
-  const listed = (instruments?.data?.instruments ?? []).map((/** @type {any} */ one) => one.symbol);
-  return listed.length ? listed : [...store.marks.keys()].sort();
-}
-
-/** @param {{ symbol: string, instrument: any, instruments: any }} props */
-function Terms({ symbol, instrument, instruments }) {
-  if (!symbol || !instruments) return null;
-  if (!instrument) return instruments.ok ? html`<p class="hint">${symbol} is not a symbol that trades here.</p>` : null;
-  const { tick, lot, notional_min: least } = instrument;
-  return html`<dl class="terms">
-    <div><dt>Tick</dt><dd><${Num} value=${tick} /></dd></div><div><dt>Lot</dt><dd><${Num} value=${lot} /></dd></div>
-    <div><dt>Least notional</dt><dd><${Num} value=${least} /></dd></div>
-  </dl>`;
-}
-
-/** @param {{ quotes: any, take: (price: string) => void }} props */
-function Quotes({ quotes, take }) {
-  const rows = (quotes?.data?.quotes ?? []).filter((/** @type {any} */ one) => one.bid !== null && one.bid !== undefined);
-  if (!rows.length) return null;
-  const price = (/** @type {any} */ value, /** @type {string} */ what) => html`<button type="button" class="quote" title="Put into Price" aria-label=${`${what} ${value}, put into Price`}
-    onClick=${() => take(String(value))}><${Num} value=${value} /></button>`;
-  return html`<${Scroll} label="Venue quotes, scrolls"><table class="table quotes" aria-label="Venue quotes">
-    <thead><tr><th scope="col">Venue</th><th scope="col" class="numeric">Size</th><th scope="col" class="numeric">Bid</th><th scope="col" class="numeric">Ask</th><th scope="col" class="numeric">Size</th></tr></thead>
-    <tbody>${rows.map((/** @type {any} */ one) => html`<tr><td>${one.venue}</td><td class="numeric"><${Num} value=${one.bid_size} /></td><td class="numeric">${price(one.bid, 'Bid')}</td>
-      <td class="numeric">${price(one.ask, 'Ask')}</td><td class="numeric"><${Num} value=${one.ask_size} /></td></tr>`)}</tbody>
-  </table></${Scroll}>`;
 }

@@ -11,6 +11,11 @@ import { POSITION_COLUMNS, positionId, positionTie, valuedAt } from './positions
 import { html, useMemo } from './ui.js';
 
 const LIST_MAX = 1000;
+/** What a list is flagged with now says nothing of then. @type {import('./grid.js').Column[]} */
+const PAST_COLUMNS = ORDER_COLUMNS.map((column) => {
+  if (column.key === 'reason') return { ...column, cell: (row) => ({ text: text(row.reason), title: text(row.reason) }) };
+  return column.key === 'group_id' ? { ...column, cell: (row) => text(row.role), opens: undefined } : column;
+});
 
 /** @param {{ place: import('./desk.js').Place, openOrder: (id: string) => void }} props */
 export function TimeTravel({ place, openOrder }) {
@@ -46,7 +51,7 @@ export function TimeTravel({ place, openOrder }) {
       <${NotAvailable} answer=${answer} what="That sequence" />
     </div>
     <${Changes} from=${since} to=${shown} isLive=${isLive} head=${head} choose=${(/** @type {string} */ from) => go(isLive && from ? { from, seq: String(head) } : { from })} openOrder=${openOrder} />
-    <section class="panel grow" aria-label="Orders then"><h2>Orders as of</h2><${StaticGrid} label="Orders as of" columns=${ORDER_COLUMNS} rows=${rows} rowId=${(/** @type {any} */ row) => row.order_id} tie=${newestFirst} sort="created_at" descending=${true} open=${(/** @type {any} */ row) => openOrder(row.order_id)} /></section>
+    <section class="panel grow" aria-label="Orders then"><h2>Orders as of</h2><${StaticGrid} label="Orders as of" columns=${PAST_COLUMNS} rows=${rows} rowId=${(/** @type {any} */ row) => row.order_id} tie=${newestFirst} sort="created_at" descending=${true} open=${(/** @type {any} */ row) => openOrder(row.order_id)} /></section>
     <section class="panel grow" aria-label="Positions then"><h2>Positions as of</h2><${StaticGrid} label="Positions as of" columns=${POSITION_COLUMNS} rows=${held} rowId=${positionId} tie=${positionTie} sort="account" descending=${false} /></section>
   </div>`;
 }

@@ -18,6 +18,8 @@ const WORDS = {
   repeated_order: 'The account repeats itself too often.',
   rate_limit: 'The account sends too many orders a second.',
   max_open_orders: 'The account has too many open orders.',
+  max_open_lists: 'The account has too many open lists.',
+  list_rejected: 'Another order of the list was refused.',
   reduce_only: 'It would not only reduce the position.',
   risk_timeout: 'Risk did not answer in time.',
   risk_error: 'Risk could not decide.',
@@ -47,6 +49,21 @@ const CHECKS = {
   rate_limit: 'Orders a second',
 };
 
+/** @type {Record<string, string>} */
+const FLAGS = {
+  double_exit: 'Both exits traded: more was closed than the entry opened.',
+  forced: 'The stop went before the venue had answered for the take profit.',
+  resize_refused: 'A venue refused to resize an exit.',
+  killed: 'A kill or a block kept an order from the market; the list releases nothing any more.',
+  unprotected: 'The entry traded and no exit works.',
+  in_doubt: 'What became of one of the orders is not known.',
+  unpaired: 'One exit was cancelled by hand or refused; the other works alone.',
+  dust: 'What is to be exited is less than a venue takes; the exits wait for more.',
+};
+
+/** @param {string} flag of a list @returns {string} */
+export const flagMeaning = (flag) => FLAGS[flag] ?? '';
+
 /** @param {string | null | undefined} code @returns {string} a sentence, or nothing for a code without one */
 export const meaning = (code) => (code ? (WORDS[code] ?? '') : '');
 
@@ -63,6 +80,11 @@ const FIELDS = [
   [/^account/, 'account'],
   [/^order_type/, 'type'],
   [/^post_only/, 'post_only'],
+  [/^display_quantity/, 'display_quantity'],
+  [/^trail/, 'trail'],
+  [/^limit_offset/, 'limit_offset'],
+  [/^activation_price/, 'activation_price'],
+  [/^time_in_force|^no_session|^too_late/, 'time_in_force'],
 ];
 
 /** @param {{ code: string, pointer?: string }} problem @returns {string | null} the field of the order that it is about */

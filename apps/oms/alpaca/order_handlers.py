@@ -28,6 +28,7 @@ from apps.oms.submit_body import TermsReader
 from domain.instruments import Denial
 from domain.ports import Clock
 from domain.risk.controls import Controls
+from domain.values import AT_SESSIONS
 
 
 class AlpacaOrders:
@@ -67,18 +68,23 @@ class AlpacaOrders:
         began = time.perf_counter()
         try:
             key = request.idempotency_key
-            wanted, again = self._sized(read_order(request.body, self._assets, request.account, key)), key is not None
+            wanted, again = self._as_of_now(read_order(request.body, self._assets, request.account, key)), key is not None
             submit = self.place if wanted.exits is None else self._classes.place
             shown = await submit(wanted, request.caller.key_id, again=again)
         finally:
             self._metrics.submitted(time.perf_counter() - began)
         return reply(shown)
 
-    def _sized(self, wanted: OrderRequest) -> OrderRequest:
-        """Return an order for money with the quantity that it is worth now; zero if nothing is quoted, which is refused later."""
-        if wanted.notional is None:
-            return wanted
+    def _as_of_now(self, wanted: OrderRequest) -> OrderRequest:
+        """Return the order with what depends on this moment: the opening or closing that it is for, and what its money is worth.
+
+        That is none, and zero, if there is no session and no quote, which is refused later.
+        """
         terms = wanted.terms
+        if terms.time_in_force in AT_SESSIONS:
+            terms = structs.replace(terms, auction=self._reader.auction(terms.symbol, terms.time_in_force))
+        if wanted.notional is None:
+            return wanted if terms is wanted.terms else wanted._replace(terms=terms)
         quantity, quote = self._reader.sized(terms.symbol, terms.side, wanted.notional, None)
         return wanted._replace(terms=structs.replace(terms, quantity=quantity, notional=wanted.notional, quote=quote))
 

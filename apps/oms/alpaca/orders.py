@@ -194,6 +194,8 @@ def _expires_at(order: Order, asset: AlpacaAsset, created_at: str) -> str:
             return shown_moment(asset.day_end(order.created_at))
         case TimeInForce.GTD if order.expire_at is not None:
             return shown_moment(order.expire_at)
+        case TimeInForce.OPG | TimeInForce.CLS if order.auction is not None:
+            return shown_moment(order.auction.ends_at)
         case _:
             return created_at
 

@@ -1,0 +1,43 @@
+"""Orders with a rule of their own from the desk's ticket, in a real browser. Run by `make desk-test`."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.browser.chromium import PROGRAM
+from tests.browser.desk_page import DeskPage
+from tests.stack import LiveStack
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+
+
+def choose(desk: DeskPage, name: str, value: str) -> None:
+    """Choose a value of a list, by its name in the API."""
+    script = f"function () {{ this.value = {json.dumps(value)}; this.dispatchEvent(new Event('change', {{ bubbles: true }})) }}"
+    desk.ask(desk.one("combobox", name), script)
+
+
+def test_an_iceberg_shows_so_much_at_a_time_and_an_error_is_at_its_field(stack: LiveStack, desk: DeskPage) -> None:
+    desk.write_order("0.5", "40000", "iceberg")
+    desk.fill("textbox", "Display quantity", "0.7")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "display_quantity_too_large")
+    assert desk.ask(desk.one("textbox", "Display quantity"), "function () { return this.ariaInvalid }") == "true"
+    desk.fill("textbox", "Display quantity", "0.1")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "submitted")
+    (found,) = httpx.get(f"{stack.url('oms')}/orders", params={"account": "iceberg"}, timeout=10).json(parse_float=str)["orders"]
+    assert found["display_quantity"] == "0.1"
+    desk.go(f"order/{found['order_id']}")
+    desk.until_text("region", "Order details", "Shown at a time\n0.1")
+
+
+def test_an_order_for_the_close_of_a_market_that_never_closes_is_refused_at_its_field(stack: LiveStack, desk: DeskPage) -> None:
+    desk.write_order("0.01", "40000", "closing")
+    choose(desk, "Time in force", "cls")
+    desk.ask(desk.one("textbox", "Price"), "function () { this.focus() }")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "no_session")
+    assert desk.ask(desk.one("combobox", "Time in force"), "function () { return this.ariaInvalid }") == "true"
+    assert httpx.get(f"{stack.url('oms')}/orders", params={"account": "closing"}, timeout=10).json()["orders"] == []
