@@ -38,7 +38,7 @@ class StopOrders:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if (self._executions.sleeping or self._executions.trailing) and self._executor.caught_up():
+            if (self._executions.held.sleeping or self._executions.held.trailing) and self._executor.caught_up():
                 self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
                 self._executor.ask_soon(self._trailing.look(self._seen, self._clock.monotonic_ns()))
 
@@ -47,7 +47,7 @@ class StopOrders:
         return {side: _best(quotes, side) for side in Side}
 
     def _woken(self) -> Iterator[Command]:
-        for symbol, stops in self._executions.sleeping.items():
+        for symbol, stops in self._executions.held.sleeping.items():
             for side, best in self._seen(symbol).items():
                 if best is not None:
                     reached = _reached(stops.values(), side, best.touch(side))

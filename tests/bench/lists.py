@@ -139,7 +139,7 @@ def look_ms(count: int) -> tuple[float, float]:
     for events in commits(count, "rest entry\nfill entry 10", ("entry", "take_profit", "stop_loss")):
         for event in events:
             executions.apply(event)
-    assert len(executions.sleeping[given.SYMBOL]) == count
+    assert len(executions.held.sleeping[given.SYMBOL]) == count
     trailing = TrailingStops(AsksNothing(), executions, {}, lambda account, symbol: None, 1)  # type: ignore[arg-type]
     stops = StopOrders(AsksNothing(), executions, market, clock, 10**18, trailing)  # type: ignore[arg-type]
     one = {"symbol": given.SYMBOL, "bid_size": Decimal(9), "ask_size": Decimal(9), "at": 0}
