@@ -124,7 +124,7 @@ def terms_denial(
         return Denial("price_not_allowed", plain(price))
     if needs_stop and stop_price is None:
         return Denial("stop_price_required")
-    if stop_price is not None and not needs_stop:
+    if stop_price is not None and not needs_stop and type_ is not OrderType.TRAILING_STOP:
         return Denial("stop_price_not_allowed", plain(stop_price))
     if denial := quantity_denial(instrument, quantity):
         return denial
@@ -164,7 +164,8 @@ def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) 
     at_session = time_in_force in AT_SESSIONS
     if at_session and type_ not in (OrderType.MARKET, OrderType.LIMIT):
         return Denial("time_in_force_not_allowed", f"{type_} {time_in_force}")
-    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK) or at_session):
+    rests = type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT) and time_in_force not in (TimeInForce.IOC, TimeInForce.FOK)
+    if post_only and (at_session or not rests):
         return Denial("post_only_not_allowed")
     return None
 
