@@ -356,10 +356,6 @@ class QuotesSection(Section):
         return text
 
 
-class ProjectionSection(Section):
-    projection_wait_ms: Wait = 25
-
-
 class StreamSection(Section):
     """The bounds of `GET /stream` and of what desk keeps in memory for it."""
 

@@ -9,6 +9,7 @@ from config.alpaca_section import AlpacaSection
 from config.kinds import Port, Section, Wait
 from config.market_section import MarketSection
 from config.percent import fractions_in
+from config.projection_section import ProjectionSection
 from config.routing_section import RoutingSection
 from config.sections import (
     AccessSection,
@@ -24,7 +25,6 @@ from config.sections import (
     OrderManagementSection,
     PeersSection,
     PositionsValkeySection,
-    ProjectionSection,
     QuestdbSection,
     QuotesSection,
     RiskChecksSection,

@@ -9,6 +9,8 @@ import msgspec
 
 from domain.values import AT_SESSIONS, ZERO, OrderType, TimeInForce, divide, is_multiple, plain
 
+RESTING: Final = (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)
+"""The times in force of orders that can rest in a book, where others see them."""
 PARTS_MAX: Final = 1000
 """How many times an iceberg's display quantity may fit into its quantity: one trade may meet them all."""
 
@@ -183,7 +185,7 @@ def display_denial(
 
     `may_cover`: the display quantity may be the whole quantity or more, as when the quantity was reduced.
     """
-    if type_ is not OrderType.LIMIT or price is None or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+    if type_ is not OrderType.LIMIT or price is None or time_in_force not in RESTING:
         return Denial("display_quantity_not_allowed", f"{type_} {time_in_force}")
     if display <= ZERO:
         return Denial("display_quantity_not_positive", plain(display), "0")

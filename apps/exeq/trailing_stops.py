@@ -49,7 +49,7 @@ class TrailingStops:
         """Follow the market, and return what oms must record: tighter stops, and those that are reached."""
         commands: list[Command] = []
         followed: dict[str, _Followed] = {}
-        for symbol, stops in self._executions.trailing.items():
+        for symbol, stops in self._executions.held.trailing.items():
             seen = quoted(symbol)
             for order_id, terms in stops.items():
                 known = followed[order_id] = self._known(terms, now_ns)
@@ -65,7 +65,7 @@ class TrailingStops:
 
     def _known(self, terms: OrderSubmitted, now_ns: int) -> _Followed:
         """Return the stop as it was at the last look, no looser than it is recorded by now."""
-        recorded = Level(terms.stop_price, self._executions.best.get(terms.order_id))
+        recorded = Level(terms.stop_price, self._executions.held.best.get(terms.order_id))
         before = self._followed.get(terms.order_id)
         if before is None:
             return _Followed(recorded, recorded, now_ns)

@@ -28,10 +28,18 @@ class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class HeldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A leg that waits for its entry and counts nothing yet, with the price in USD at which it will count."""
+    """A leg that waits to be released, with the price in USD at which it counts.
+
+    It counts for what its entry has traded, which it is to close: all of `traded` for the exit of a bracket; for another leg the share of
+    its first quantity (`asked`) that `traded` is of the entry's (`whole`).
+    """
 
     terms: OrderSubmitted
     price: Decimal
+    entry: str
+    asked: Decimal
+    whole: Decimal
+    traded: Decimal = ZERO
 
 
 class PooledRow(msgspec.Struct, frozen=True, array_like=True, gc=False):

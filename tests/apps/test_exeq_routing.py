@@ -306,7 +306,7 @@ def test_a_stop_wakes_by_a_fresh_quote_whatever_the_wall_clock_does(jumps: tuple
     desk.clock.jumped += sum(jumps)
     stop = msgspec.structs.replace(order(quantity="1"), order_type=OrderType.STOP, stop_price=ONE)
     sleeping = Executions(holds_stops=True)
-    sleeping.sleeping = {SYMBOL: {"o": stop}}
+    sleeping.held.sleeping = {SYMBOL: {"o": stop}}
     trailing = TrailingStops(desk.executor, sleeping, {}, lambda account, symbol: None, S)
     stops = StopOrders(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S, trailing)
     assert [command.order_id for command in stops._woken()] == ["o"]

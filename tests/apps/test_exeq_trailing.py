@@ -91,7 +91,7 @@ def test_a_sell_follows_the_bid_up_and_is_triggered_on_the_way_down() -> None:
     assert desk.shows("103") == ["StopTrailed 98"]
     assert desk.shows("101") == []
     assert desk.shows("97") == ["OrderTriggered 98"]
-    assert desk.executions.trailing == {}
+    assert desk.executions.held.trailing == {}
     assert [order.order_type for order in (desk.executions.queue.take(),) if order] == ["market"]
 
 
@@ -118,7 +118,7 @@ def test_a_killed_exeq_continues_from_the_recorded_level() -> None:
     desk.shows("104", after_ms=50)
     desk.restart()
     assert desk.shows("101") == [], "the level is 98, as recorded"
-    assert desk.executions.trailing[given.SYMBOL][given.ORDER_ID].stop_price == D(98)
+    assert desk.executions.held.trailing[given.SYMBOL][given.ORDER_ID].stop_price == D(98)
     assert desk.shows("98") == ["OrderTriggered 98"]
 
 
@@ -176,7 +176,7 @@ def test_a_cancelled_stop_is_forgotten() -> None:
     desk = Journaled(trailing())
     desk.shows("100")
     desk.take(given.cancel())
-    assert desk.executions.trailing == {}
-    assert desk.executions.best == {}
+    assert desk.executions.held.trailing == {}
+    assert desk.executions.held.best == {}
     assert desk.shows("110") == []
     assert desk.trailing._followed == {}

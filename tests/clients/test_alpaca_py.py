@@ -14,7 +14,14 @@ pytest.importorskip("alpaca", reason="make clients-test installs alpaca-py")
 
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import CryptoHistoricalDataClient
-from alpaca.data.requests import CryptoLatestOrderbookRequest, CryptoLatestQuoteRequest, CryptoSnapshotRequest
+from alpaca.data.requests import (
+    CryptoBarsRequest,
+    CryptoLatestOrderbookRequest,
+    CryptoLatestQuoteRequest,
+    CryptoLatestTradeRequest,
+    CryptoSnapshotRequest,
+)
+from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.client import TradingClient
 from alpaca.trading.requests import (
     ClosePositionRequest,
@@ -22,6 +29,7 @@ from alpaca.trading.requests import (
     GetCalendarRequest,
     GetOrderByIdRequest,
     GetOrdersRequest,
+    GetPortfolioHistoryRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     ReplaceOrderRequest,
@@ -83,6 +91,8 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     assert (fill["order_id"], fill["qty"], fill["price"]) == (str(bought.id), "0.05", filled.filled_avg_price)
     position = client.get_open_position("BTC/USDT")
     assert (position.qty, position.avg_entry_price) == ("0.05", filled.filled_avg_price)
+    history = client.get_portfolio_history(GetPortfolioHistoryRequest(period="1D", timeframe="1Min"))
+    assert len(history.timestamp) == len(history.equity) == len(history.profit_loss_pct)
     account = client.get_account()
     assert account.account_number.endswith("-a")
     assert float(account.long_market_value) > 0
@@ -185,8 +195,12 @@ def test_a_trailing_stop_shows_its_mark_and_its_trail_is_replaced(facade: Facade
 
 def test_market_data_needs_no_key(facade: Facade) -> None:
     data = CryptoHistoricalDataClient(url_override=facade.base)
+    watch(data._session, Oracle(), facade.base)
     quote = data.get_crypto_latest_quote(CryptoLatestQuoteRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"]
     assert 0 < quote.bid_price < quote.ask_price
     book = data.get_crypto_latest_orderbook(CryptoLatestOrderbookRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"]
     assert book.bids[0].price < book.asks[0].price
+    bars = CryptoBarsRequest(symbol_or_symbols="BTC/USDT", timeframe=TimeFrame.Minute)
+    assert data.get_crypto_bars(bars).data == {}, "nothing was recorded"
+    assert data.get_crypto_latest_bar(bars) == data.get_crypto_latest_trade(CryptoLatestTradeRequest(symbol_or_symbols="BTC/USDT")) == {}
     assert data.get_crypto_snapshot(CryptoSnapshotRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"].latest_quote is not None

@@ -344,8 +344,8 @@ class RogueHost(VenueHost):
     def _new_venue(self) -> RogueVenue:
         settings, world = self.settings, self._ground.world
         chance = world.random(f"rogue {self.name} {world.loop.time()}")
-        rates = settings.maker_bps, settings.taker_bps
-        return RogueVenue(self.name, self.instruments, *rates, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
+        rules = settings.maker_bps, settings.taker_bps, settings.rules
+        return RogueVenue(self.name, self.instruments, *rules, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
 
 
 class Gateway(Process):
@@ -377,10 +377,12 @@ class Gateway(Process):
         return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, *wire, Pace(), mark)
 
     async def _quotes(self) -> None:
-        """Each venue shows sizes of its own."""
+        """Each venue shows sizes of its own; one estimates with prints what is ahead of its orders."""
         quotes = market.quotes(self.world.random(f"quotes {self.world.loop.time()}"))
+        prints = market.prints(self.world.random(f"prints {self.world.loop.time()}"))
         while True:
             for host in self.hosts.values():
+                await host.trade(market.SYMBOL, next(prints))
                 await host.show(next(quotes), self.clock.now_ns())
             await asyncio.sleep(market.QUOTE_EVERY_S)
 
