@@ -30,12 +30,12 @@ class TimedOrders:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if self._executions.timed and self._executor.caught_up():
+            if self._executions.held.timed and self._executor.caught_up():
                 self._executor.ask_soon([command for command, _ in zip(self._due(), range(AT_ONCE_MAX), strict=False)])
 
     def _due(self) -> Iterator[ReleaseHeld]:
         now = self._clock.now_ns()
-        for (at, symbol, time_in_force), orders in self._executions.timed.items():
+        for (at, symbol, time_in_force), orders in self._executions.held.timed.items():
             if at <= now and (time_in_force is TimeInForce.CLS or self._is_quoted(symbol, now - at)):
                 yield from (ReleaseHeld(order_id=terms.order_id) for terms in orders.values() if self._may_go(terms, now))
 
