@@ -10,6 +10,7 @@ from config.kinds import Port, Section, Wait
 from config.market_section import MarketSection
 from config.percent import fractions_in
 from config.projection_section import ProjectionSection
+from config.routing_section import RoutingSection
 from config.sections import (
     AccessSection,
     AdminSection,
@@ -31,7 +32,6 @@ from config.sections import (
     RiskPerformanceSection,
     RiskServiceSection,
     RiskValkeySection,
-    RoutingSection,
     ServiceSection,
     StreamSection,
     VenueJournalSection,

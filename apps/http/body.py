@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from pydantic import BaseModel, ValidationError
 
-from apps.http.problem import DETAIL_MAX, ECHO_MAX, malformed
+from apps.http.problem import DETAIL_MAX, ECHO_MAX, Refusal, malformed
 from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, IDENTIFIER, NUMBER_RULE, SIGNED_RULE, exact, signed_exact
 
 M = TypeVar("M", bound=BaseModel)
@@ -33,12 +33,13 @@ def read_struct(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
     try:
         found = decoder.decode(body)
     except (ValueError, RecursionError) as error:
-        raise _unreadable(str(error)) from None
+        raise unreadable(str(error)) from None
     _each_once(body, found)
     return found
 
 
-def _unreadable(text: str) -> Exception:
+def unreadable(text: str) -> Refusal:
+    """Return Refusal 400 for what msgspec said, with a pointer to the field if it names one."""
     if found := _AT.search(text):
         return malformed(text[: found.start()][:DETAIL_MAX], found.group(1).replace(".", "/").replace("[", "/").replace("]", ""))
     if named := _FIELD.fullmatch(text):

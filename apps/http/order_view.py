@@ -9,7 +9,7 @@ import msgspec
 from apps.http.decision_view import record_view
 from domain.narrative import OwnerOf, no_owner, told
 from domain.order.events import OrderEvent
-from domain.order.fix import exec_type, max_floor, ord_status
+from domain.order.fix import contingency_type, exec_type, list_order_status, list_status_type, max_floor, ord_status
 from domain.order.generations import Generation
 from domain.order.order import Order, evolve
 from domain.values import rfc3339
@@ -54,6 +54,23 @@ def order_view(order: Order) -> View:
         "updated_at": rfc3339(order.updated_at),
         "closed_at": rfc3339(order.closed_at) if order.closed_at is not None else None,
         "version": order.version,
+        "trail": trail_view(order),
+    }
+
+
+def trail_view(order: Order) -> View | None:
+    """Return how a trailing stop follows the market, in the words of the request, and where it is. None for all other orders."""
+    trail = order.trail
+    if trail is None:
+        return None
+    return {
+        "trail_amount": trail.amount,
+        "trail_percent": trail.percent,
+        "trail_trigger": trail.trigger,
+        "limit_offset": trail.limit_offset,
+        "activation_price": trail.activation_price,
+        "best": order.best,
+        "stop_price": order.stop_price,
     }
 
 
@@ -103,10 +120,21 @@ def timeline_view(events: Iterable[tuple[int, OrderEvent]], owner_of: OwnerOf = 
     lines: list[View] = []
     for seq, event in events:
         order = evolve(order, event)
-        line = event_view(event, seq, owner_of)
-        words = {} if (shown := max_floor(event)) is None else {"max_floor": shown}
-        lines.append(line | {"exec_type": exec_type(event), "ord_status": ord_status(order)} | words)
+        lines.append(event_view(event, seq, owner_of) | fix_view(event, order))
     return lines
+
+
+def fix_view(event: OrderEvent, order: Order) -> View:
+    """Build the FIX words of an event, after which the order is as given: those of its list too if the event is the list's."""
+    words: View = {"exec_type": exec_type(event), "ord_status": ord_status(order)}
+    if (shown := max_floor(event)) is not None:
+        words["max_floor"] = shown
+    if (status_type := list_status_type(event)) is not None and order.group is not None:
+        words |= {"list_status_type": status_type, "list_order_status": list_order_status(order.group)}
+        words |= {"contingency_type": contingency_type(order.group)}
+    if (shown := max_floor(event)) is not None:
+        words["max_floor"] = shown
+    return words
 
 
 def event_view(event: OrderEvent, seq: int, owner_of: OwnerOf = no_owner) -> View:

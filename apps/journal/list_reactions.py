@@ -11,8 +11,9 @@ from apps.journal.event_time import EventClock
 from apps.journal.order_repository import OrderRepository
 from apps.journal.repetition import RepetitionFilter
 from domain.groups.contingency import Rules, follow, waits_for
-from domain.order.commands import ExtendList, OrderCommand, RecordList, SubmitOrder, TriggerOrder
+from domain.order.commands import ExtendList, FlagList, OrderCommand, RecordList, SubmitOrder, TriggerOrder
 from domain.order.decider import Events, decide
+from domain.order.group import RULES_FAILED
 from domain.order.index import lead_of
 from domain.order.order import Order, evolve
 from domain.ports import Unavailable
@@ -43,6 +44,7 @@ def result_of(order: Order, facts: Events) -> Landed:
 
 
 Members = dict[str, Order]
+FAILED: Final = "orders that should follow may be missing"
 
 
 class ListReactions:
@@ -73,7 +75,8 @@ class ListReactions:
     def follow(self, members: Members, facts: Events) -> Sequence[Landed]:
         """Return what follows from these events of a member, decided and applied. `members` are the list's orders.
 
-        Never raises: the events have happened, and memory has what was applied so far. An open list is looked at again later.
+        Never raises: the events have happened, and memory has what was applied so far. If the rules fail with an error, exits may be
+        missing: the list is flagged in the same commit, which alarms, and is looked at again later.
         """
         lead = lead_of(members)
         if lead is None:
@@ -84,6 +87,8 @@ class ListReactions:
         except Exception:  # a bug of the rules may cost neither a fill its place in the journal, nor memory its agreement with it
             self.failures += 1
             log.exception("the rules of a list failed", group_id=lead.group_id)
+            leg = facts[0].order_id if facts else lead.order_id
+            self._perform(FlagList(order_id=lead.order_id, flag=RULES_FAILED, leg=leg, reason=FAILED), members, found)
         return found
 
     def follow_reduced(self, order: Order, facts: Events) -> Sequence[Landed]:

@@ -7,15 +7,17 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import client_order_id_of, exact_number, identifier, read_object, read_struct
+from apps.http.body import client_order_id_of, exact_number, identifier, read_object, read_struct, unreadable
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
-from apps.oms.submit_body import Priority, TermsReader, moment
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
+from apps.oms.submit_body import Priority, TermsReader, moment, type_of
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
 from domain.order.commands import Terms
 from domain.order.group import ListTerms, ListType, Role, Trigger, list_id_of
+from domain.order.trail import Trail
 from domain.values import OrderType, Side, TimeInForce, derived_id, opposite, order_id_of
 
 LEGS_MAX: Final = 50
@@ -41,7 +43,7 @@ class ListBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class LegBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """One order of a list. An exit of a bracket has the symbol and the quantity of its entry, and the other side."""
+    """One order of a list. An exit of a bracket has its entry's symbol and quantity, and the other side: it need not name them."""
 
     role: Role | UnsetType | None = UNSET
     client_order_id: Annotated[str | UnsetType | None, described(pattern=CLIENT_ORDER_ID_PATTERN)] = UNSET
@@ -57,6 +59,11 @@ class LegBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     post_only: bool | UnsetType | None = UNSET
     reduce_only: bool | UnsetType | None = UNSET
     display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
+    trail_trigger: TrailWord = UNSET
+    limit_offset: TrailNumber = UNSET
+    activation_price: TrailPrice = UNSET
 
 
 _LIST: Final = msgspec.json.Decoder(ListBody)
@@ -86,7 +93,7 @@ class ListReader:
     def read(self, body: bytes, own: str, generated: str) -> tuple[ListTerms, list[Terms]]:
         """Return the list and its orders' terms, tradable or not.
 
-        `own`: the account of the caller's key; `generated`: the client_list_id if the body has none. Refusal 400; 403; 422 with `leg`.
+        `own`: the account of the caller's key; `generated`: the client_list_id if the body has none. Refusal 400; 403; 422.
         """
         read_object(body, _FIELDS)  # refuses duplicate keys, at any depth
         found = _list(body)
@@ -110,14 +117,15 @@ class ListReader:
     def _terms_of(self, leg: LegBody, number: int, entry: LegBody, found: ListBody, of: tuple[str, str]) -> Terms:
         account, list_id = of
         follows = found.type is ListType.BRACKET and number > 0
-        if follows:
-            _none_of(leg, ("symbol", "side", "quantity"), "an exit has its entry's symbol and quantity, and the other side")
         source = entry if follows else leg
         symbol, side = _required(source.symbol, "symbol"), _required(source.side, "side")
         negative = self._terms.may_be_negative(symbol)
         quantity = _required(exact_number(source.quantity, "quantity"), "quantity")
+        if follows:
+            _as_its_entry(leg, symbol, opposite(side), quantity)
         price = exact_number(leg.price, "price", negative=negative)
         stop_price = exact_number(leg.stop_price, "stop_price", negative=negative)
+        trail = read_trail(leg, negative=negative)
         client_order_id = client_order_id_of(leg.client_order_id) or derived_id("leg", list_id, str(number))
         return Terms(
             order_id=order_id_of(account, client_order_id),
@@ -125,7 +133,7 @@ class ListReader:
             client_order_id=client_order_id,
             symbol=symbol,
             side=opposite(side) if follows else side,
-            order_type=leg.type or _type_of(price, stop_price),
+            order_type=leg.type or _type_of(price, stop_price, trail),
             quantity=quantity,
             price=price,
             stop_price=stop_price,
@@ -137,6 +145,7 @@ class ListReader:
             group_id=list_id,
             role=str(_role(found.type, leg, number)),
             display_quantity=exact_number(leg.display_quantity, "display_quantity"),
+            trail=trail,
         )
 
 
@@ -144,7 +153,7 @@ def _list(body: bytes) -> ListBody:
     try:
         return _LIST.decode(body)
     except (ValueError, RecursionError) as error:
-        raise malformed(str(error)[:200]) from None
+        raise unreadable(str(error)) from None
 
 
 def _leg(raw: msgspec.Raw, number: int) -> LegBody:
@@ -154,10 +163,10 @@ def _leg(raw: msgspec.Raw, number: int) -> LegBody:
         raise of_leg(refusal, number) from None
 
 
-def _type_of(price: Decimal | None, stop_price: Decimal | None) -> OrderType:
-    if stop_price is not None:
+def _type_of(price: Decimal | None, stop_price: Decimal | None, trail: Trail | None) -> OrderType:
+    if stop_price is not None and trail is None:
         return OrderType.STOP if price is None else OrderType.STOP_LIMIT
-    return OrderType.MARKET if price is None else OrderType.LIMIT
+    return type_of(price, trail)
 
 
 def _required(value: Any, field: str) -> Any:
@@ -166,10 +175,17 @@ def _required(value: Any, field: str) -> Any:
     return value
 
 
-def _none_of(leg: LegBody, fields: Sequence[str], why: str) -> None:
-    for field in fields:
-        if getattr(leg, field) not in (UNSET, None):
-            raise malformed(why, f"/{field}")
+def no_list(detail: str, pointer: str) -> Refusal:
+    """Return Refusal 422 for orders that are no list of their type."""
+    return Refusal(422, "not_a_list", detail, pointer=pointer)
+
+
+def _as_its_entry(leg: LegBody, symbol: str, side: Side, quantity: Decimal) -> None:
+    """Check what an exit says of itself though it follows from its entry. Refusal 422."""
+    said = {"symbol": (leg.symbol, symbol), "side": (leg.side, side), "quantity": (exact_number(leg.quantity, "quantity"), quantity)}
+    for field, (own, follows) in said.items():
+        if own not in (UNSET, None, follows):
+            raise no_list("an exit has its entry's symbol and quantity, and the other side", f"/{field}")
 
 
 def _role(kind: ListType, leg: LegBody, number: int) -> Role:
@@ -181,42 +197,42 @@ def _role(kind: ListType, leg: LegBody, number: int) -> Role:
 
 
 def _check_roles(kind: ListType, legs: Sequence[LegBody]) -> None:
-    """Check how many orders there are, and which roles they name. Refusal 400."""
+    """Check how many orders there are, and which roles they name. Refusal 422."""
     least, most = {ListType.OCO: (2, 5), ListType.OTO: (2, 6), ListType.BRACKET: (2, 3), ListType.NONE: (2, LEGS_MAX)}[kind]
     if not least <= len(legs) <= most:
-        raise malformed(f"a list of type {kind} has {least} to {most} orders", "/orders")
+        raise no_list(f"a list of type {kind} has {least} to {most} orders", "/orders")
     allowed: dict[ListType, tuple[Role, ...]] = {ListType.OTO: (Role.HELD,), ListType.BRACKET: EXITS}
     for number, leg in enumerate(legs):
         wanted = (Role.LEG,) if kind not in allowed else (Role.ENTRY,) if number == 0 else allowed[kind]
         if leg.role in (UNSET, None) and (kind is not ListType.BRACKET or number == 0):
             continue
         if leg.role not in wanted:
-            raise of_leg(malformed(f"the role must be {' or '.join(wanted)}", "/role"), number)
+            raise of_leg(no_list(f"the role must be {' or '.join(wanted)}", "/role"), number)
     exits = [leg.role for leg in legs[1:]]
     if kind is ListType.BRACKET and len(set(exits)) != len(exits):
-        raise malformed("a bracket has at most one take_profit and one stop_loss", "/orders")
+        raise no_list("a bracket has at most one take_profit and one stop_loss", "/orders")
 
 
 def _check_options(found: ListBody, made: Sequence[Terms]) -> None:
-    """Check options that only some types have, and what no leg of a type may be. Refusal 400."""
+    """Check options that only some types have, and what no leg of a type may be. Refusal 422."""
     follows = found.type in (ListType.OTO, ListType.BRACKET)
     given = {"trigger": follows, "exclusive": found.type is ListType.BRACKET, "reduce": found.type is ListType.OCO}
     for field, allowed in given.items():
         if not allowed and getattr(found, field) not in (UNSET, None):
-            raise malformed(f"{field} is not allowed in a list of type {found.type}", f"/{field}")
+            raise no_list(f"{field} is not allowed in a list of type {found.type}", f"/{field}")
     if found.exclusive not in (UNSET, None, "strict", "fast"):
         raise malformed("exclusive must be strict or fast", "/exclusive")
     if found.reduce is True and not _alike(made):
-        raise malformed("reduce needs orders of one symbol and side", "/reduce")
+        raise no_list("reduce needs orders of one symbol and side", "/reduce")
     if len({terms.order_id for terms in made}) != len(made):
-        raise malformed("the orders of a list need different client_order_ids", "/orders")
+        raise no_list("the orders of a list need different client_order_ids", "/orders")
     for number, terms in enumerate(made):
         if terms.reduce_only and found.type is not ListType.NONE:
-            raise of_leg(malformed(f"reduce_only is not allowed in a list of type {found.type}", "/reduce_only"), number)
+            raise of_leg(no_list(f"reduce_only is not allowed in a list of type {found.type}", "/reduce_only"), number)
         needs_stop = terms.role == Role.STOP_LOSS
-        if terms.role in EXITS and needs_stop != (terms.stop_price is not None):
-            name = "a stop_loss needs a stop_price" if needs_stop else "a take_profit has no stop_price"
-            raise of_leg(malformed(name, "/stop_price"), number)
+        if terms.role in EXITS and needs_stop != (terms.stop_price is not None or terms.trail is not None):
+            name = "a stop_loss needs a stop_price, or a trail" if needs_stop else "a take_profit has no stop_price, and no trail"
+            raise of_leg(no_list(name, "/stop_price"), number)
 
 
 def _alike(made: Sequence[Terms]) -> bool:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from adapters.codec import ORDER_COMMITS
 from apps.http.app import Exact, Refusal
 from apps.http.caller import Caller, account_not_yours, caller_of
-from apps.http.order_view import View, event_view
+from apps.http.order_view import View, event_view, fix_view
 from apps.http.problem import problem_doc
 from apps.http.schema import schema_of
 from apps.journal.shard_host import ShardHost
@@ -24,7 +24,7 @@ from apps.oms.submit_body import TermsReader
 from domain.groups.status import ListStatus, status_of
 from domain.narrative import OwnerOf, no_owner
 from domain.order.index import OrderFilter, lead_of
-from domain.order.order import Order
+from domain.order.order import Order, evolve
 from domain.ports import Clock, Journal, Unavailable
 
 PAGES_MAX: Final = 20
@@ -47,7 +47,7 @@ SUBMIT_DOC: Final[dict[str, Any]] = {
     "responses": {
         200: {"description": "Journaled: `submitted`, or `rejected` as a whole, with the `leg` and its `reason`."},
         400: problem_doc("`malformed`, with a pointer to the field"),
-        422: problem_doc("`client_list_id_reused`; or a `leg` is well-formed but not tradable, with a pointer"),
+        422: problem_doc("`not_a_list`; `client_list_id_reused`; or a `leg` is well-formed but not tradable, with a pointer"),
         429: problem_doc("`overloaded`, with Retry-After"),
         503: problem_doc("`outcome`: `not_accepted` or `unknown`; retry with the same client_list_id"),
     },
@@ -135,17 +135,18 @@ class ListReads:
         _, members = await self.find(list_id, caller)
         await self._settled(members)
         lines: list[View] = []
+        orders: dict[str, Order] = {}
         for seq in sorted({seq for order in members.values() for seq in order.seqs}):
             try:
                 recorded = await self._journal.read(seq)
             except Unavailable as trouble:
                 raise unavailable(str(trouble), unknown=False) from trouble
             assert recorded is not None, f"the journal lost sequence {seq}"
-            events = [event for event in ORDER_COMMITS.read(recorded).events if event.order_id in members]
-            lines += [
-                {"order_id": event.order_id, "role": members[event.order_id].role} | event_view(event, seq, self._owner_of)
-                for event in events
-            ]
+            for event in ORDER_COMMITS.read(recorded).events:
+                if event.order_id in members:
+                    order = orders[event.order_id] = evolve(orders.get(event.order_id), event)
+                    named = {"order_id": event.order_id, "role": order.role}
+                    lines.append(named | event_view(event, seq, self._owner_of) | fix_view(event, order))
         return lines
 
 

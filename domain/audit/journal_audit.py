@@ -9,7 +9,9 @@ from typing import Final
 
 import msgspec
 
+from domain.audit.stakes import Stake
 from domain.order import events as e
+from domain.order.group import DOUBLE_EXIT
 from domain.order.index import TRIGGERS_OF, trigger_of
 from domain.order.lifecycle import CLOSED, State
 from domain.order.order import Order, evolve
@@ -66,21 +68,14 @@ class ObservedOrder(msgspec.Struct):
     """Where a request before the venue's first report was dropped, and how."""
     trades: dict[tuple[str, str], e.OrderFilled] = {}
     busted: set[tuple[str, str]] = set()
+    refused: bool = False
+    """Its last event is a refused request."""
+    successor: bool = False
+    """It took the place of another order of its list, whatever the account had open by then."""
 
     @property
     def cum(self) -> Decimal:
         return sum((t.quantity for exec_id, t in self.trades.items() if exec_id not in self.busted), ZERO)
-
-
-class Stake(msgspec.Struct):
-    """One account in one symbol: its holding, and what its open orders may still trade."""
-
-    held: Decimal = ZERO
-    buys: Decimal = ZERO
-    buys_notional: Decimal = ZERO
-    sells: Decimal = ZERO
-    surprised: bool = False
-    """A late, unexpected or busted trade: no earlier check could have known."""
 
 
 class ObservedQuarantine(msgspec.Struct):
@@ -172,6 +167,7 @@ class Audit:
         if not lawful(event, before):
             self.violated("lawful_step", seq, f"{type(event).__name__} leads order {event.order_id} from {before} to {event.status}")
         self._noted(line, event, seq)
+        line.refused = isinstance(event, e.CancelRejected | e.ReplaceRejected)
         line.order = evolve(line.order, event)
         self._count(line)
         self._summed(line, event, seq, before, cum)
@@ -203,6 +199,8 @@ class Audit:
                 line.price = event.reference if event.reference is not None else line.price
             case e.OrderReleased() if event.venue:
                 self._in_time(line, event, seq)
+            case e.StopTrailed() | e.OrderTriggered():
+                self._followed(line.order, event, seq)
             case e.OrderRouted():
                 if line.order.auction is not None:
                     self._in_time(line, event, seq)
@@ -228,6 +226,10 @@ class Audit:
                 line.asked.setdefault("replace", seq)
             case e.OrderFilled():
                 self._traded(line, event, seq)
+            case e.ListExtended():
+                self._succeeded(event.member)
+            case e.ListFlagged(flag=flag) if flag == DOUBLE_EXIT:
+                self.stakes[line.order.account, self.lines[event.leg].order.symbol].surprised = True
             case e.TradeBusted():
                 if (event.venue, event.exec_id) not in line.trades:
                     self.violated("trade_once", seq, f"the trade {event.exec_id} that was busted is unknown")
@@ -253,6 +255,30 @@ class Audit:
                 self.violated(
                     "displayed", seq, f"{leg.venue} may show {leg.display_quantity} of {leg.route_id}, and the client said {display}"
                 )
+
+    def _followed(self, order: Order, event: e.StopTrailed | e.OrderTriggered, seq: int) -> None:
+        """Check that a trailing stop only tightens, and only while it waits for its stop price, which is then reached."""
+        where, moves = f"{seq} order {order.order_id}", isinstance(event, e.StopTrailed)
+        if (order.trail is None) is (event.stop_price is not None):
+            self.violated("stop_trails", where, f"{type(event).__name__} of an order of type {order.order_type}")
+            return
+        if order.status is not State.QUEUED or order.triggered:
+            self.violated("stop_trails", where, f"{type(event).__name__} of an order that is {order.status} and no longer waits")
+        if event.stop_price is None:
+            return
+        old, sign = order.stop_price, 1 if order.side is Side.SELL else -1
+        if old is not None and (sign * event.stop_price < sign * old or (moves and event.stop_price == old)):
+            self.violated("stop_trails", where, f"its stop price went from {old} to {event.stop_price}, which is not tighter")
+        if order.best is not None and (event.best is None or sign * event.best < sign * order.best):
+            self.violated("stop_trails", where, f"its best price went from {order.best} to {event.best}")
+        if isinstance(event, e.OrderTriggered) and sign * event.price > sign * event.stop_price:
+            self.violated("stop_trails", where, f"it was triggered at {event.price}, and its stop price is {event.stop_price}")
+
+    def _succeeded(self, order_id: str) -> None:
+        if (line := self.lines.get(order_id)) is not None:
+            self._uncount(line)
+            line.successor = True
+            self._count(line)
 
     def _named(self, line: ObservedOrder, event: e.ReplaceRequested | e.OrderReplaced, seq: int) -> None:
         """Check that the name of a replace was never used in the account."""
@@ -301,21 +327,17 @@ class Audit:
 
     # Limits at every prefix
 
-    def _count(self, line: ObservedOrder, sign: int = 1) -> None:
+    def _count(self, line: ObservedOrder) -> None:
         order = line.order
-        stake = self.stakes[order.account, order.symbol]
-        if order.closed:
-            return
-        leaves = sign * order.leaves_quantity
-        self.open[order.account] += sign
-        if order.side is Side.BUY:
-            stake.buys += leaves
-            stake.buys_notional += leaves * abs(line.price or ZERO)
-        else:
-            stake.sells += leaves
+        if not order.closed:
+            self.open[order.account] += not line.successor
+            self.stakes[order.account, order.symbol].count(order, line.price, refused=line.refused)
 
     def _uncount(self, line: ObservedOrder) -> None:
-        self._count(line, -1)
+        order = line.order
+        if not order.closed:
+            self.open[order.account] -= not line.successor
+            self.stakes[order.account, order.symbol].uncount(order, line.price)
 
     def _bounded(self, account: str, symbol: str, seq: int) -> None:
         bounds, stake = self.bounds, self.stakes[account, symbol]
@@ -324,12 +346,13 @@ class Audit:
         held = Decimal(self.positions[account, symbol])
         if stake.surprised:
             return
-        if bounds.short_accounts is not None and account not in bounds.short_accounts and stake.sells > max(held, ZERO):
-            self.violated("risk_limit", seq, f"{account} may sell {stake.sells} {symbol} and holds {held}")
+        sells = stake.sells_at_worst()
+        if bounds.short_accounts is not None and account not in bounds.short_accounts and sells > max(held, ZERO):
+            self.violated("risk_limit", seq, f"{account} may sell {sells} {symbol} and holds {held}")
         mark = bounds.marks.get(symbol)
         if bounds.position_notional_max is None or mark is None:
             return
-        worst = held * abs(mark) + stake.buys_notional
+        worst = held * abs(mark) + stake.buys_at_worst(abs(mark))
         if worst > bounds.position_notional_max:
             self.violated("risk_limit", seq, f"{account} may come to hold {worst} of {symbol}, the limit is {bounds.position_notional_max}")
 

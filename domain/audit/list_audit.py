@@ -22,13 +22,17 @@ WORKING: Final = (State.QUEUED, State.ROUTED, State.PARTIALLY_FILLED)
 
 
 class ObservedList(msgspec.Struct):
-    """One list, as its events describe it. `places`: the ids of each slot's orders, one behind the other."""
+    """One list, as its events describe it.
+
+    `places`: the ids of each slot's orders, one behind the other. `entered`: its entry has ended once; a bust may have opened it again.
+    """
 
     submitted: e.ListSubmitted
     account: str
     places: list[list[str]]
     flags: set[str] = set()
     ended: bool = False
+    entered: bool = False
 
 
 class ListAudit:
@@ -66,6 +70,8 @@ class ListAudit:
             if isinstance(event, e.OrderQueued) and order is not None and order.status is State.RISK_CHECKED:
                 yield from self._released(order, seq)
             order = self._orders[event.order_id] = evolve(order, event)
+            if order.closed and event.order_id in self._lists:
+                self._lists[event.order_id].entered = True
         self._refused.discard(event.order_id)
         match event:
             case e.ListSubmitted() if order is not None:
@@ -97,7 +103,7 @@ class ListAudit:
         entry = None if found is None else self._orders[found.places[0][0]]
         if found is None or entry is None or not entry.cum_quantity:
             yield Violation("list_release", str(seq), f"{order.role} {order.order_id} is queued, and its entry has not traded")
-        elif found.submitted.trigger is Trigger.FULL and not entry.closed:
+        elif found.submitted.trigger is Trigger.FULL and not found.entered:
             yield Violation("list_release", str(seq), f"{order.role} {order.order_id} is queued before its entry has ended")
         if found is not None and found.ended:
             yield Violation("list_after_end", str(seq), f"{order.role} {order.order_id} is queued after the end of its list")
@@ -126,7 +132,7 @@ class ListAudit:
         want = max(entry.cum_quantity - out, ZERO)
         stops = [order for order in exits if order.role == Role.STOP_LOSS and order.triggered and not order.closed]
         stopped = found.ended or KILLED in found.flags or any(o.source == RISK_CONTROL for o in (entry, *exits))
-        may_act = (found.submitted.trigger is Trigger.PARTIAL or entry.closed) and not stopped
+        may_act = (found.submitted.trigger is Trigger.PARTIAL or found.entered) and not stopped
         for order in exits:
             if order.status is State.RISK_CHECKED and may_act and not self._fits(ZERO, order.symbol, want):
                 yield Violation("list_level", str(seq), f"{order.role} {order.order_id} waits, and {want} are to be exited")

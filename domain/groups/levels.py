@@ -1,6 +1,6 @@
 """How much each member of a list should be allowed to trade, from what all members have traded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from domain.order.group import ListType, OrderGroup, Role, Trigger
@@ -21,14 +21,21 @@ def traded(slot: Sequence[Order]) -> Decimal:
     return sum((order.cum_quantity for order in slot), ZERO)
 
 
-def released(group: OrderGroup, entry: Order) -> Decimal:
-    """Return what the legs may act on: what the entry has traded, or with `full` nothing before it has ended."""
-    return entry.cum_quantity if entry.closed or group.trigger is Trigger.PARTIAL else ZERO
+def released(group: OrderGroup, entry: Order, legs: Iterable[Order]) -> Decimal:
+    """Return what these legs may act on: what the entry has traded, or with `full` nothing before it has ended.
+
+    Legs that work or have traded stay released when a bust opens the entry again.
+    """
+    if group.trigger is Trigger.PARTIAL or entry.closed:
+        return entry.cum_quantity
+    acted = any(leg.cum_quantity or not (leg.closed or leg.status is State.RISK_CHECKED) for leg in legs)
+    return entry.cum_quantity if acted else ZERO
 
 
 def covered(group: OrderGroup, entry: Order, slots: Slots) -> Decimal:
     """Return what is left to exit in a bracket. Each exit works for all of it."""
-    return max(released(group, entry) - sum(map(traded, slots[1:]), ZERO), ZERO)
+    legs = [order for slot in slots[1:] for order in slot]
+    return max(released(group, entry, legs) - sum(map(traded, slots[1:]), ZERO), ZERO)
 
 
 def share(group: OrderGroup, entry: Order, slot: Sequence[Order]) -> Decimal:
@@ -36,7 +43,7 @@ def share(group: OrderGroup, entry: Order, slot: Sequence[Order]) -> Decimal:
 
     A leg that only closes is in proportion to what the entry has traded, also after the entry's quantity was replaced.
     """
-    whole, opened = asked(slot[0]), released(group, entry)
+    whole, opened = asked(slot[0]), released(group, entry, slot)
     if slot[0].role == Role.CLOSING:
         return max(divide(whole * opened, asked(entry)) - traded(slot), ZERO)
     part = divide(whole * opened, entry.quantity) if entry.quantity else ZERO

@@ -12,6 +12,9 @@ from domain.order.order import RISK_CONTROL, Order
 
 
 class ListStatus(StrEnum):
+    """What a list shows. `received` is FIX's state before the orders are accepted: here both are one commit, so no list has it."""
+
+    RECEIVED = "received"
     EXECUTING = "executing"
     CANCELLING = "cancelling"
     ALERT = "alert"
@@ -23,7 +26,7 @@ DUST: Final = "dust"
 UNPAIRED: Final = "unpaired"
 UNPROTECTED: Final = "unprotected"
 IN_DOUBT: Final = "in_doubt"
-ALERTS: Final = frozenset({g.DOUBLE_EXIT, g.FORCED, g.RESIZE_REFUSED, g.KILLED, UNPROTECTED, IN_DOUBT})
+ALERTS: Final = frozenset({g.DOUBLE_EXIT, g.FORCED, g.RESIZE_REFUSED, g.KILLED, g.RULES_FAILED, UNPROTECTED, IN_DOUBT})
 """Flags that a person should look at."""
 
 OnLot = Callable[[str, Decimal], Decimal]

@@ -1,9 +1,14 @@
-"""An order's life in FIX 4.4: OrdStatus (39) and ExecType (150) after each event."""
+"""An order's life in FIX 4.4: OrdStatus (39) and ExecType (150) after each event; and a list's, as its ListStatus (35=N) would say it.
+
+A list is a NewOrderList (35=E) whose ListID (66) is its `list_id`. ContingencyType (1385) is a field of FIX 5.0, which is read and never
+sent.
+"""
 
 from decimal import Decimal
 from typing import Final
 
 from domain.order import events as e
+from domain.order.group import ListType, OrderGroup
 from domain.order.lifecycle import State
 from domain.order.order import Order
 
@@ -22,6 +27,7 @@ _STATUS: Final = {
 _TYPES: Final[dict[type[e.Event], str]] = {
     e.OrderSubmitted: "A",
     e.OrderTriggered: "L",
+    e.StopTrailed: "D",
     e.RouteAcknowledged: "0",
     e.OrderFilled: "F",
     e.TradeBusted: "H",
@@ -60,3 +66,36 @@ def exec_type(event: e.OrderEvent) -> str | None:
 def max_floor(event: e.OrderEvent) -> Decimal | None:
     """Return MaxFloor (111) of a new order: what an iceberg shows at a time. None for one that is shown whole, and for other events."""
     return event.display_quantity if isinstance(event, e.OrderSubmitted) else None
+
+
+OCO, OTO, OUO = "1", "2", "3"
+_LIST_STATUS_TYPES: Final[dict[type[e.Event], str]] = {
+    e.ListSubmitted: "1",  # acknowledgement
+    e.ListCancelRequested: "2",  # response
+    e.ListExtended: "2",
+    e.ListEnded: "5",  # all done
+    e.ListFlagged: "6",  # alert
+}
+
+
+def contingency_type(group: OrderGroup) -> str | None:
+    """Return the ContingencyType (1385). A bracket is one-triggers-other with two exits; None for a basket."""
+    if group.kind is ListType.OCO:
+        return OUO if group.reduce else OCO
+    return None if group.kind is ListType.NONE else OTO
+
+
+def list_status_type(event: e.OrderEvent) -> str | None:
+    """Return the ListStatusType (429) of a list's event; None for events of orders."""
+    return _LIST_STATUS_TYPES.get(type(event))
+
+
+def list_order_status(group: OrderGroup) -> str:
+    """Return the ListOrderStatus (431) by what is recorded of a list: executing, cancelling, alert, all done or rejected."""
+    if group.rejected:
+        return "7"
+    if group.flags:
+        return "5"
+    if group.ended:
+        return "6"
+    return "4" if group.cancelling else "3"

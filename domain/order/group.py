@@ -41,7 +41,7 @@ class Role(StrEnum):
 HELD_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.HELD, Role.CLOSING})
 """Roles of orders that wait in `risk_checked` until their entry trades. Their quantity follows the entry."""
 UNCOUNTED_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.CLOSING})
-"""Held roles that only close what their entry opens: risk counts nothing for them before they are queued."""
+"""Held roles that only close what their entry opens: risk counts them for what it has traded, and nothing before."""
 ALTERNATIVE_ROLES: Final = frozenset({Role.TAKE_PROFIT, Role.STOP_LOSS, Role.ALTERNATIVE})
 """Roles of orders of which only the largest counts at risk: all of them together trade no more than that."""
 
@@ -49,6 +49,7 @@ DOUBLE_EXIT: Final = "double_exit"
 FORCED: Final = "forced"
 RESIZE_REFUSED: Final = "resize_refused"
 KILLED: Final = "killed"
+RULES_FAILED: Final = "rules_failed"
 
 ENTRY_ENDED: Final = "entry_ended"
 EXITED: Final = "exited"
@@ -113,7 +114,7 @@ class ListCancelRequested(Requested, frozen=True, kw_only=True, tag=True, gc=Fal
 
 
 class ListFlagged(ListEvent, frozen=True, kw_only=True, tag=True, gc=False):
-    """Something a person should look at: `double_exit`, `forced`, `resize_refused` or `killed`, and the leg that it is about."""
+    """Something a person should look at: `double_exit`, `forced`, `resize_refused`, `killed` or `rules_failed`, and its leg."""
 
     flag: str
     leg: str

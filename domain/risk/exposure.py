@@ -322,9 +322,9 @@ class Exposure:
         return leaked
 
     def opened(self, order_id: str, open_: Open) -> None:
-        """Open the order because the journal has it: its reservation becomes the journaled terms."""
+        """Open the order because the journal has it: its reservation becomes the journaled terms. One that is open is set to these."""
         self.release(order_id)
-        self._put(order_id, None, open_)
+        self._put(order_id, self.orders.get(order_id), open_)
 
     def doubted(self, order_id: str, *, doubtful: bool) -> None:
         """Note whether an order of a pool is in doubt."""

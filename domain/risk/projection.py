@@ -1,17 +1,18 @@
 """The exposure as a fold of the journal: the same events give the same sums, whatever was reserved before."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
-import msgspec
+from msgspec import structs
 
 from domain.market.listings import Listings
 from domain.order import events as e
-from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES
+from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES, Role
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
-from domain.values import ZERO, signed
+from domain.values import ZERO, divide, signed
 
 EARLIER_KEPT_MAX: Final = 100_000
 """How many trades at earlier rates are kept, the newest. The bust of an older one counts at today's rate."""
@@ -39,10 +40,14 @@ class RiskFold:
         self._submitted: dict[str, e.OrderSubmitted] = {}
         self._earlier: dict[Trade, Decimal] = {}
         self._held: dict[str, HeldRow] = {}
-        """Legs that wait for their entry. They only close what the entry opens, so they count nothing before they are queued."""
+        """Legs that wait to be released. They only close what their entry opens, so they count nothing before it trades."""
+        self._legs: dict[str, list[str]] = {}
+        """Those legs, by their entry."""
+        self._entry: e.OrderSubmitted | None = None
+        """The newest entry: its legs follow in the same commit."""
 
     def holds_back(self, order_id: str) -> bool:
-        """Return whether the order is a leg that waits for its entry and counts nothing yet."""
+        """Return whether the order is a leg that waits to be released."""
         return order_id in self._held
 
     def state(self) -> RiskState:
@@ -68,7 +73,8 @@ class RiskFold:
         self.seq = state.seq
         self._submitted = {event.order_id: event for event in state.submitted}
         self._earlier = {(venue, exec_id): rate for venue, exec_id, rate in state.earlier}
-        self._held = {row.terms.order_id: row for row in state.held}
+        for row in state.held:
+            self._hold(row)
         restore(self.exposure, state.accounts, state.pooled)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
@@ -84,13 +90,13 @@ class RiskFold:
             self._traded(event, -event.quantity, -event.fee)
         elif isinstance(event, e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected):
             self._restated(event)
-        elif isinstance(event, e.OrderQueued) and (row := self._held.pop(order_id, None)) is not None:
+        elif isinstance(event, e.OrderQueued) and (row := self._let_go(order_id)) is not None:
             self._open(row.terms, row.price)
         if self.exposure.pools:
             self.exposure.doubted(order_id, doubtful=event.status is State.IN_DOUBT)
         if event.status in CLOSED:
             self._submitted.pop(order_id, None)
-            self._held.pop(order_id, None)
+            self._let_go(order_id)
             self.exposure.closed(order_id)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:
@@ -99,20 +105,50 @@ class RiskFold:
         assert price is not None, f"order {event.order_id} passed risk without a price to value it at"
         usd = abs(price) * self._rate(terms.symbol)
         if terms.role in UNCOUNTED_ROLES:
-            self._held[event.order_id] = HeldRow(terms, usd)
-        else:
-            self._open(terms, usd)
+            self._hold(self._waiting(terms, usd))
+            return
+        if terms.role == Role.ENTRY:
+            self._entry = terms
+        self._open(terms, usd)
 
     def _open(self, terms: e.OrderSubmitted, usd: Decimal) -> None:
         pool = terms.group_id if terms.role in ALTERNATIVE_ROLES else ""
         self.exposure.opened(terms.order_id, Open(terms.account, terms.symbol, terms.side, terms.quantity, usd, pool))
+
+    def _waiting(self, leg: e.OrderSubmitted, usd: Decimal) -> HeldRow:
+        """Build the row of a leg. One without its entry takes the place of an ended leg: it is queued in the same commit."""
+        entry = self._entry
+        if entry is None or entry.group_id != leg.group_id:
+            return HeldRow(leg, usd, "", leg.quantity, ZERO)
+        return HeldRow(leg, usd, entry.order_id, leg.quantity, entry.quantity)
+
+    def _hold(self, row: HeldRow) -> None:
+        self._held[row.terms.order_id] = row
+        self._legs.setdefault(row.entry, []).append(row.terms.order_id)
+
+    def _let_go(self, order_id: str) -> HeldRow | None:
+        row = self._held.pop(order_id, None)
+        if row is not None:
+            self._legs[row.entry].remove(order_id)
+            if not self._legs[row.entry]:
+                del self._legs[row.entry]
+        return row
+
+    def _entry_traded(self, legs: Sequence[str], quantity: Decimal) -> None:
+        """Count the legs that wait for what their entry has traded: another order may not close it as well."""
+        for order_id in legs:
+            row = self._held[order_id]
+            row = self._held[order_id] = structs.replace(row, traded=row.traded + quantity)
+            counts = divide(row.asked * row.traded, row.whole) if row.terms.role == Role.CLOSING else row.traded
+            self._open(structs.replace(row.terms, quantity=max(counts, ZERO)), row.price)
 
     def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
         """Restate the order. Until its venue has answered, it counts at the worse of its old and its new terms."""
         self.exposure.release(event.replace_id)
         if (row := self._held.get(event.order_id)) is not None:
             usd = row.price if event.reference is None else abs(event.reference) * self._rate(row.terms.symbol)
-            self._held[event.order_id] = HeldRow(msgspec.structs.replace(row.terms, quantity=event.leaves_quantity), usd)
+            terms = structs.replace(row.terms, quantity=event.leaves_quantity)
+            self._held[event.order_id] = structs.replace(row, terms=terms, price=usd)
             return
         open_ = self.exposure.orders.get(event.order_id)
         if open_ is not None:
@@ -127,6 +163,8 @@ class RiskFold:
         account = exposure.account(event.account)
         moved = signed(event.side, quantity)
         account.trade(event.symbol, moved, (moved * event.price + fee) * then, event.price * rate, exposure.marks)
+        if (legs := self._legs.get(event.order_id)) is not None:
+            self._entry_traded(legs, quantity)
         open_ = exposure.orders.get(event.order_id)
         if event.status in CLOSED:
             return

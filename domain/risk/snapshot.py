@@ -16,7 +16,7 @@ from domain.values import ZERO, Side
 VERSION: Final = 1
 """To be raised when the fields stay and their meaning changes: older states are then not read."""
 OLDER_SHAPES: Final = ("1-203162a2bc52ab711d29fea907616ae5", "1-a0ce0f29ef659947cc7ecb64856031df")
-"""Before an OrderSubmitted had a notional, a quote, a list and an auction, which take their defaults."""
+"""Before an OrderSubmitted had a notional, a quote, a list, an auction and a trail, which take their defaults."""
 
 
 class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -28,10 +28,18 @@ class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class HeldRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A leg that waits for its entry and counts nothing yet, with the price in USD at which it will count."""
+    """A leg that waits to be released, with the price in USD at which it counts.
+
+    It counts for what its entry has traded, which it is to close: all of `traded` for the exit of a bracket; for another leg the share of
+    its first quantity (`asked`) that `traded` is of the entry's (`whole`).
+    """
 
     terms: OrderSubmitted
     price: Decimal
+    entry: str
+    asked: Decimal
+    whole: Decimal
+    traded: Decimal = ZERO
 
 
 class PooledRow(msgspec.Struct, frozen=True, array_like=True, gc=False):

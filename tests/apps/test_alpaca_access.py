@@ -71,7 +71,7 @@ async def test_a_key_of_all_accounts_has_no_account_here() -> None:
         assert (answer.status_code, answer.json()["message"]) == (403, "forbidden.")
 
 
-async def test_the_rate_is_told_and_held() -> None:
+async def test_the_rate_is_shown_and_held() -> None:
     async with trading() as (house, _client), house.http(house.key("alice", "read", rate=3)) as client:
         house.rates.stop()
         left = []

@@ -11,7 +11,7 @@ from adapters.memory import MemoryLog, MemoryOrderStore
 from apps.journal import order_repository
 from apps.journal.shard_host import IdTaken, Landed
 from domain.audit.state_hash import orders_state
-from domain.groups.status import flags_of
+from domain.groups.status import flags_of, status_of
 from domain.order import commands as c
 from domain.order.decider import Events
 from domain.order.events import Leg
@@ -106,6 +106,17 @@ async def test_after_a_crash_both_are_there_or_neither_and_then_both(appended: b
         assert last_commit(log) == FOLLOWS
 
 
+async def test_three_trades_of_the_entry_in_one_commit_leave_the_exits_at_their_sum() -> None:
+    # GRP-2
+    async with desk() as d:
+        await placed(d)
+        for number, quantity in enumerate(("3", "3", "4"), 1):
+            d.begin(fill(quantity, number))
+        await until(lambda: found(d, ENTRY).closed and found(d, ENTRY).commit <= d.host._commits.durable)  # type: ignore[union-attr]
+        assert last_commit(d.log).count("OrderFilled") == 3
+        assert [found(d, TAKE).leaves_quantity, found(d, STOP).leaves_quantity] == [Decimal(10)] * 2
+
+
 async def test_a_list_is_the_same_from_the_journal_and_from_the_order_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(order_repository, "SAVE_EVERY_S", 0.01)
     log, store = MemoryLog(), MemoryOrderStore()
@@ -169,7 +180,7 @@ async def test_an_exit_whose_successor_cannot_be_submitted_has_none() -> None:
         assert orders_state(d.host.book.members("L").values()) == before
 
 
-async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal_and_flag_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(_lead: str, _members: object, _facts: object, _rules: object, perform: Callable[[c.OrderCommand], Events]) -> None:
         perform(c.ReleaseOrder(order_id=TAKE))
         raise ZeroDivisionError("a bug")
@@ -179,7 +190,11 @@ async def test_rules_that_fail_cost_no_trade_its_place_in_the_journal(monkeypatc
         with monkeypatch.context() as broken:
             broken.setattr("apps.journal.list_reactions.follow", failing)
             await d.do(fill("3"))
-        assert (last_commit(d.log), d.host.list_failures) == (["OrderFilled", "OrderQueued"], 1)
+        assert (last_commit(d.log), d.host.list_failures) == (["OrderFilled", "OrderQueued", "ListFlagged"], 1)
+        members = d.host.book.members("L")
+        group = members[ENTRY].group
+        assert group is not None
+        assert (flags_of(group, members), status_of(group, members)) == (("rules_failed",), "alert")
         commits = len(d.log.commits)
         assert d.host.look_at("L") > 0, "the rules are applied again"
         await until(lambda: len(d.log.commits) > commits)

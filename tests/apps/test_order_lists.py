@@ -113,7 +113,74 @@ async def test_a_bracket_is_accepted_as_a_whole_and_its_exits_follow_its_entry()
         assert sorted(each["role"] for each in orders) == ["entry", "stop_loss", "take_profit"]
         story = (await client.get(f"/order-lists/{answer['list_id']}/events")).json()["events"]
         assert [(each["role"], each["type"]) for each in story][:2] == [("entry", "OrderSubmitted"), ("entry", "OrderRiskChecked")]
-        assert "ListSubmitted" in [each["type"] for each in story]
+        (told,) = [each for each in story if each["type"] == "ListSubmitted"]
+        assert (told["list_status_type"], told["list_order_status"], told["contingency_type"]) == ("1", "3", "2")
+        assert [each["exec_type"] for each in story if each["role"] == "entry"] == ["A", None, None, None, None, "0", "F"]
+
+
+async def test_an_exit_may_say_what_follows_from_its_entry() -> None:
+    """The body of CONTINGENT.md 2, word for word."""
+    body = {
+        "account": "alice",
+        "client_list_id": "b-1",
+        "type": "bracket",
+        "trigger": "partial",
+        "exclusive": "strict",
+        "orders": [
+            BRACKET["orders"][0],
+            {"role": "take_profit", "side": "sell", "type": "limit", "price": 46000},
+            {"role": "stop_loss", "side": "sell", "type": "stop", "stop_price": 44000},
+        ],
+    }
+    async with living() as (_, client):
+        assert (await post(client, body))["status"] == "submitted"
+        assert (await post(client, BRACKET))["replayed"], "it is the same list"
+
+
+async def test_a_basket_has_fifty_orders_and_no_more() -> None:
+    orders = [{"symbol": "BTCUSDT", "side": "buy", "quantity": 0.01, "price": 45000, "client_order_id": f"k-{n}"} for n in range(51)]
+    async with living(open_orders_max=50) as (house, client):
+        refused = await client.post("/order-lists", json={"account": "alice", "type": "none", "orders": orders})
+        assert (refused.status_code, refused.json()["code"], refused.json()["pointer"]) == (422, "not_a_list", "/orders")
+        answer = await post(client, {"account": "alice", "type": "none", "orders": orders[:50]})
+        assert (answer["status"], [each["status"] for each in answer["orders"]]) == ("submitted", ["queued"] * 50)
+        assert len(events_of(house.log)) == 1, "one commit"
+
+
+async def test_with_full_a_held_leg_waits_for_the_whole_entry() -> None:
+    legs = [
+        {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.2, "price": 45000},
+        {"symbol": "BTCUSDT", "side": "sell", "quantity": 0.2, "price": 46000},
+    ]
+    async with living() as (house, client):
+        answer = await post(client, {"account": "alice", "type": "oto", "trigger": "full", "orders": legs})
+        wire, list_id = Wire(house), answer["list_id"]
+        entry = wire.order(answer, "entry")
+        await wire.rest(entry)
+        await wire.fill(entry, "0.15")
+        assert statuses((await client.get(f"/order-lists/{list_id}")).json())[1] == ("closing", "risk_checked", 0.2)
+        await wire.fill(entry, "0.05")
+        assert statuses((await client.get(f"/order-lists/{list_id}")).json())[1] == ("closing", "queued", 0.2)
+
+
+async def test_pages_of_lists_lead_to_the_first_one_also_by_status() -> None:
+    async with living() as (_, client):
+        for number in range(3):
+            await post(client, {**OCO, "client_list_id": f"o-{number}"})
+        for query, expected in (
+            ({}, ["o-2", "o-1", "o-0"]),
+            ({"status": "executing"}, ["o-2", "o-1", "o-0"]),
+            ({"status": "received"}, []),
+        ):
+            found: list[str] = []
+            page: dict[str, Any] = {"next": None}
+            for _ in range(4):
+                more = {} if page["next"] is None else {"cursor": page["next"]}
+                page = (await client.get("/order-lists", params={"account": "alice", "limit": 1, **query, **more})).json()
+                found += [each["client_list_id"] for each in page["lists"]]
+                if page["next"] is None:
+                    break
+            assert found == expected
 
 
 async def test_a_repeated_list_is_answered_as_at_first_and_another_body_is_refused() -> None:
@@ -284,17 +351,21 @@ def _with(leg: int, **more: Any) -> dict[str, Any]:
 
 
 BAD: dict[str, tuple[dict[str, Any], int, str, int | None, str]] = {
-    "a role that a bracket lacks": (_with(1, role="held"), 400, "malformed", 1, "/orders/1/role"),
-    "an exit with a symbol": (_with(1, symbol="ETHUSDT"), 400, "malformed", 1, "/orders/1/symbol"),
-    "an exit with a quantity": (_with(2, quantity=1), 400, "malformed", 2, "/orders/2/quantity"),
-    "a stop without a stop price": (_with(2, stop_price=None, price=44000), 400, "malformed", 2, "/orders/2/stop_price"),
+    "a role that a bracket lacks": (_with(1, role="held"), 422, "not_a_list", 1, "/orders/1/role"),
+    "an exit with the side of its entry": (_with(1, side="buy"), 422, "not_a_list", 1, "/orders/1/side"),
+    "no type of list": (BRACKET | {"type": "pair"}, 400, "malformed", None, "/type"),
+    "orders that are no array": (BRACKET | {"orders": {}}, 400, "malformed", None, "/orders"),
+    "a trigger that does not exist": (BRACKET | {"trigger": "never"}, 400, "malformed", None, "/trigger"),
+    "an exit with a symbol": (_with(1, symbol="ETHUSDT"), 422, "not_a_list", 1, "/orders/1/symbol"),
+    "an exit with a quantity": (_with(2, quantity=1), 422, "not_a_list", 2, "/orders/2/quantity"),
+    "a stop without a stop price": (_with(2, stop_price=None, price=44000), 422, "not_a_list", 2, "/orders/2/stop_price"),
     "an entry without a side": (_with(0, side=None), 400, "malformed", 0, "/orders/0/side"),
     "a price off its tick": (_with(1, price=46000.001), 422, "price_off_tick", 1, "/orders/1"),
     "an unknown field": (_with(0, colour="red"), 400, "malformed", 0, "/orders/0/colour"),
-    "one order": (BRACKET | {"orders": BRACKET["orders"][:1]}, 400, "malformed", None, "/orders"),
-    "two take profits": (BRACKET | {"orders": [BRACKET["orders"][n] for n in (0, 1, 1)]}, 400, "malformed", None, "/orders"),
-    "an option of another type": (BRACKET | {"reduce": True}, 400, "malformed", None, "/reduce"),
-    "reduce only": (_with(1, reduce_only=True), 400, "malformed", 1, "/orders/1/reduce_only"),
+    "one order": (BRACKET | {"orders": BRACKET["orders"][:1]}, 422, "not_a_list", None, "/orders"),
+    "two take profits": (BRACKET | {"orders": [BRACKET["orders"][n] for n in (0, 1, 1)]}, 422, "not_a_list", None, "/orders"),
+    "an option of another type": (BRACKET | {"reduce": True}, 422, "not_a_list", None, "/reduce"),
+    "reduce only": (_with(1, reduce_only=True), 422, "not_a_list", 1, "/orders/1/reduce_only"),
 }
 
 

@@ -40,7 +40,8 @@ class Tally:
 class Connection(asyncio.Protocol):
     """One keep-alive connection, one request at a time; the least Python that speaks HTTP/1.1."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "/orders") -> None:
+        self._head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ".encode()
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
         self._received = b""
         self._transport: asyncio.WriteTransport | None = None
@@ -68,10 +69,7 @@ class Connection(asyncio.Protocol):
         if self._transport.is_closing():  # an idle connection gives way where many are open
             await asyncio.get_running_loop().create_connection(lambda: self, *self._peer)
         self._answer = asyncio.get_running_loop().create_future()
-        self._transport.write(
-            b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-            % (len(body), body)
-        )
+        self._transport.write(self._head + b"%d\r\n\r\n%s" % (len(body), body))
         return await self._answer
 
 
@@ -124,10 +122,11 @@ def seed_body(run: str, account: int, quantity: str = SEED_QUANTITY) -> bytes:
 
 
 class Load:
-    """Sends orders over a fixed set of connections."""
+    """Sends orders, or what `path` takes, over a fixed set of connections."""
 
-    def __init__(self, port: int, connections: int, body: OrderBody = order_body) -> None:
+    def __init__(self, port: int, connections: int, body: OrderBody = order_body, path: str = "/orders") -> None:
         self._port = port
+        self._path = path
         self._body = body
         self._count = connections
         self._idle: deque[Connection] = deque()
@@ -136,7 +135,7 @@ class Load:
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(self._count):
-            _, connection = await loop.create_connection(Connection, "127.0.0.1", self._port)
+            _, connection = await loop.create_connection(lambda: Connection(self._path), "127.0.0.1", self._port)
             self._idle.append(connection)
 
     async def once(self, body: bytes) -> None:

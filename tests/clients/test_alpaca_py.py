@@ -35,6 +35,7 @@ from alpaca.trading.requests import (
     ReplaceOrderRequest,
     StopLossRequest,
     TakeProfitRequest,
+    TrailingStopOrderRequest,
 )
 
 SETTLES_S = 60.0
@@ -174,6 +175,22 @@ def test_a_bracket_is_entry_and_exits_and_an_oco_is_exits_of_what_is_held(facade
     assert [(leg.type, leg.status) for leg in oto.legs] == [("stop_limit", "held")]
     client.cancel_order_by_id(oto.id)
     until(lambda: client.get_order_by_id(oto.legs[0].id).status == "canceled")
+
+
+def test_a_trailing_stop_shows_its_mark_and_its_trail_is_replaced(facade: Facade) -> None:
+    client = trader(facade, Oracle())
+    asked = TrailingStopOrderRequest(symbol="BTC/USDT", qty=0.05, side="buy", time_in_force="gtc", trail_percent=2.5)
+    order = client.submit_order(asked)
+    assert (order.type, order.trail_percent, order.trail_price) == ("trailing_stop", "2.5", None)
+    seen = until(lambda: found if (found := client.get_order_by_id(order.id)).hwm else None)
+    assert (seen.status, float(seen.stop_price) > float(seen.hwm) > 0) == ("new", True), "a buy trails above the lowest price"
+    newer = client.replace_order_by_id(order.id, ReplaceOrderRequest(trail=5))
+    assert (newer.replaces, newer.trail_percent) == (order.id, "5")
+    assert float(client.get_order_by_id(newer.id).stop_price) <= float(seen.stop_price), "a wider trail does not loosen"
+    by_amount = client.submit_order(TrailingStopOrderRequest(symbol="BTC/USDT", qty=0.05, side="buy", time_in_force="day", trail_price=500))
+    assert (by_amount.trail_price, by_amount.trail_percent) == ("500", None)
+    client.cancel_orders()
+    until(lambda: not client.get_orders())
 
 
 def test_market_data_needs_no_key(facade: Facade) -> None:

@@ -100,6 +100,8 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "VenueRejecting": counted("exeq_venue_rejects_total", 40, labels='venue="PAPER_A"')
     | counted("exeq_venue_answers_total", 60, labels='venue="PAPER_A"'),
     "ReportsQuarantined": {'oms_reports_quarantined_total{reason="unknown_order"}': f"_x{QUIET} 1+0x{QUIET}"},
+    "ListFlagged": {'oms_lists_flagged_total{flag="double_exit"}': f"_x{QUIET} 1+0x{QUIET}"},
+    "ListRulesFailing": counted("oms_list_rules_failed_total", 1),
     "TransitionsRefused": {'oms_transitions_refused_total{trigger="cancel"}': f"_x{QUIET} 1+0x{QUIET}"},
     "ReduceOnlyOpened": counted("oms_reduce_only_opened_total", 1),
     "SentTwice": jumps("gateway_sends_per_route_max", 1, 2),
@@ -121,6 +123,7 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "MarketFramesRejected": counted("normalizer_frames_rejected_total", 20) | {"normalizer_frames_total": f"0+600x{2 * QUIET}"},
     "SinkBehind": jumps('sink_lag_seconds{job="sink-ticks",sink="questdb MARKET"}', 1, 130),
     "SinkStreamFilling": jumps('sink_stream_alarm{job="sink-ticks",sink="questdb MARKET"}', 0, 1),
+    "SinkDaysUnequal": jumps('sink_days_unequal{job="sink-ticks"}', 0, 2),
     "RowsPutAside": {'sink_dead_letters_total{job="sink-ticks",sink="questdb MARKET"}': f"_x{QUIET} 1+0x{QUIET}"},
 }
 

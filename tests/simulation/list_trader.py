@@ -6,14 +6,18 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from apps.http.app import Refusal
 from domain.audit.list_audit import ObservedListAnswer
 from domain.order.commands import ListTerms, Terms
 from domain.order.group import ListType, Role, Trigger, list_id_of
+from domain.order.trail import Trail
 from domain.ports import Unavailable
-from domain.values import OrderType, Side, order_id_of
+from domain.values import OrderType, Side, opposite, order_id_of
 from tests.simulation import market
 from tests.simulation.services import Oms
+from tests.simulation.trader import ACCOUNTS
 from tests.simulation.world import World
 
 LISTS = 6
@@ -22,14 +26,14 @@ PLACED_IN = 4
 ASK_AGAIN_S, ASK_AGAIN_MAX = 0.4, 400
 HTTP_TIMEOUT_S = 2.5
 BY = "PKLISTS2222222222222"
-FAR = Decimal("99.50")
-"""A stop that the market never reaches. One at the bid is reached at once."""
+NEVER = {Side.BUY: Decimal("99.50"), Side.SELL: Decimal("100.50")}
+"""By the entry's side, a stop that the market never reaches. One at the touch is reached at once."""
 
 Listed = tuple[ListTerms, list[Terms]]
 
 
 class ListTrader:
-    """Only accounts that may go short, and entries that buy: what an exit may sell is then no question of the journal alone."""
+    """Lists of every type, of accounts that may go short and of those that may not, with entries on both sides."""
 
     def __init__(self, world: World, oms: Callable[[], Oms | None]) -> None:
         self._world = world
@@ -104,48 +108,76 @@ async def _cancelled(oms: Oms, list_id: str, *, exits: bool) -> None:
 
 
 def _made(number: int, chance: random.Random) -> Listed:
+    kind = chance.choice((ListType.BRACKET, ListType.BRACKET, ListType.BRACKET, ListType.OCO, ListType.OTO, ListType.NONE))
     name, quantity = f"l-{number}", Decimal(chance.randint(5, 80)) / 10
-    list_id = list_id_of(market.SHORT, name)
-    if chance.random() < 0.3:
+    account = chance.choice(ACCOUNTS)
+    made = Made(account, name, Side.BUY if chance.random() < 0.65 else Side.SELL, list_id_of(account, name))
+    asked = ListTerms(list_id=made.list_id, account=account, client_list_id=name, kind=kind)
+    if kind is ListType.OCO:
         reduce = chance.random() < 0.5
         role = Role.ALTERNATIVE if reduce else Role.LEG
-        legs = [_leg(f"{name}-{n}", role, Side.SELL, quantity, price, None, list_id) for n, price in enumerate((market.BID, market.ASK))]
-        return ListTerms(list_id=list_id, account=market.SHORT, client_list_id=name, kind=ListType.OCO, reduce=reduce), legs
-    strict = chance.random() < 0.6
-    take, stop = chance.choice((market.BID, market.MID)), chance.choice((market.BID, FAR))
+        legs = [made.leg(str(n), role, made.side, quantity, price) for n, price in enumerate((market.BID, market.ASK))]
+        return msgspec.structs.replace(asked, reduce=reduce), legs
+    if kind is ListType.NONE:
+        legs = [made.leg(str(n), Role.LEG, side, quantity, market.MID) for n, side in enumerate((made.side, opposite(made.side)))]
+        return asked, legs
+    asked = msgspec.structs.replace(asked, trigger=chance.choice((Trigger.PARTIAL, Trigger.PARTIAL, Trigger.FULL)))
+    entry = made.leg("e", Role.ENTRY, made.side, quantity, chance.choice((made.near, market.MID)))
+    if kind is ListType.OTO:
+        return asked, [entry, made.leg("c", Role.CLOSING, opposite(made.side), quantity, chance.choice((made.far, market.MID)))]
+    strict, out = chance.random() < 0.6, opposite(made.side)
+    stop = chance.choice((made.far, NEVER[made.side]))
     legs = [
-        _leg(f"{name}-e", Role.ENTRY, Side.BUY, quantity, chance.choice((market.ASK, market.MID)), None, list_id),
-        _leg(f"{name}-t", Role.TAKE_PROFIT, Side.SELL, quantity, take, None, list_id),
-        _leg(f"{name}-s", Role.STOP_LOSS, Side.SELL, quantity, None, stop, list_id, exclusive=strict),
+        entry,
+        made.leg("t", Role.TAKE_PROFIT, out, quantity, chance.choice((made.far, market.MID))),
+        made.leg("s", Role.STOP_LOSS, out, quantity, None, stop, exclusive=strict),
     ]
-    trigger = chance.choice((Trigger.PARTIAL, Trigger.PARTIAL, Trigger.FULL))
-    return ListTerms(
-        list_id=list_id, account=market.SHORT, client_list_id=name, kind=ListType.BRACKET, trigger=trigger, strict=strict
-    ), legs
+    if number % 2:
+        legs[-1] = msgspec.structs.replace(legs[-1], order_type=OrderType.TRAILING_STOP, trail=Trail(amount=Decimal("0.05")))
+    return msgspec.structs.replace(asked, strict=strict), legs
 
 
-def _leg(
-    name: str,
-    role: Role,
-    side: Side,
-    quantity: Decimal,
-    price: Decimal | None,
-    stop: Decimal | None,
-    list_id: str,
-    *,
-    exclusive: bool = False,
-) -> Terms:
-    return Terms(
-        order_id=order_id_of(market.SHORT, name),
-        account=market.SHORT,
-        client_order_id=name,
-        symbol=market.SYMBOL,
-        side=side,
-        order_type=OrderType.STOP if price is None else OrderType.LIMIT,
-        quantity=quantity,
-        price=price,
-        stop_price=stop,
-        group_id=list_id,
-        role=str(role),
-        exclusive=exclusive,
-    )
+class Made(msgspec.Struct, frozen=True):
+    """What all orders of one list share."""
+
+    account: str
+    name: str
+    side: Side
+    list_id: str
+
+    @property
+    def near(self) -> Decimal:
+        """The price at which the entry trades at once."""
+        return market.ASK if self.side is Side.BUY else market.BID
+
+    @property
+    def far(self) -> Decimal:
+        """The price at which an exit trades at once."""
+        return market.BID if self.side is Side.BUY else market.ASK
+
+    def leg(
+        self,
+        name: str,
+        role: Role,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal | None,
+        stop: Decimal | None = None,
+        *,
+        exclusive: bool = False,
+    ) -> Terms:
+        client_order_id = f"{self.name}-{name}"
+        return Terms(
+            order_id=order_id_of(self.account, client_order_id),
+            account=self.account,
+            client_order_id=client_order_id,
+            symbol=market.SYMBOL,
+            side=side,
+            order_type=OrderType.STOP if price is None else OrderType.LIMIT,
+            quantity=quantity,
+            price=price,
+            stop_price=stop,
+            group_id=self.list_id,
+            role=str(role),
+            exclusive=exclusive,
+        )

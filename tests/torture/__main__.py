@@ -8,15 +8,18 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from apps.runtime import program_logs
 from apps.stack import servers
+from apps.stack.topology import TOPOLOGIES
 from domain.values import use_exact_arithmetic
 from tests.domain.market.venues.test_fuzz import fuzz
 from tests.live import LiveServer, live
 from tests.simulation.__main__ import main as simulation
+from tests.torture.bracket import bracket, lives_of
 from tests.torture.contended import contend
 from tests.torture.damage import spoil
 from tests.torture.disk import NotPermitted
@@ -54,6 +57,7 @@ PARTS: Final = {
     "contended": Part(10_000, lambda rounds, seed, home: _on_nats(home, lambda nats: contend(rounds, seed, nats, home, _tell))),
     "damage": Part(100, lambda rounds, seed, home: asyncio.run(spoil(rounds, seed, home, _tell)).line()),
     "revoke": Part(100, lambda rounds, seed, home: asyncio.run(revoke(rounds, seed, home, _tell)).line()),
+    "bracket": Part(100, lambda rounds, seed, home: _brackets(rounds, seed, home)),
     "race": Part(10_000, lambda rounds, seed, home: asyncio.run(race(rounds, seed, _tell)).line()),
     "market": Part(500, lambda rounds, seed, home: fuzz(rounds, seed)),
     "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
@@ -71,6 +75,15 @@ def _on_nats(home: Path, torment: Callable[[LiveServer], Coroutine[Any, Any, Cam
         return asyncio.run(torment(nats)).line()
     finally:
         nats.stop()
+
+
+def _brackets(rounds: int, seed: int, home: Path) -> str:
+    """Half of them in a unit, half with services apart."""
+    lives, said = lives_of(rounds, seed), []
+    for number, topology in enumerate(TOPOLOGIES):
+        torment = partial(bracket, lives[number::2], home=home / topology, tell=_tell, topology=topology)
+        said.append(f"{topology}: {_on_nats(home / topology, torment)}")
+    return "; ".join(said)
 
 
 def _histories(count: int, seed: int) -> str:

@@ -5,6 +5,9 @@ from typing import Final
 
 import pytest
 
+from apps.stack.topology import APART, UNIT
+from tests.live import LiveServer
+from tests.torture.bracket import bracket
 from tests.torture.disk import NotPermitted
 from tests.torture.kill import kill
 from tests.torture.powercut import cut
@@ -12,6 +15,8 @@ from tests.torture.powercut import cut
 KILLS: Final = 12
 CUTS: Final = 3
 SEED: Final = 7
+DEATHS_OF_OMS: Final = {UNIT: ["after_append:5", "before_append:4"], APART: ["before_append:4", "after_append:3"]}
+"""Around the first trade of the entry, which releases the exits, and the second one, which resizes them."""
 
 
 @pytest.mark.timeout(900)
@@ -31,3 +36,11 @@ async def test_a_power_cut_takes_nothing_that_was_answered(tmp_path: Path) -> No
         pytest.skip(f"it takes root on a machine that lets it mount files: {why}")
     print(came.line())
     assert min(came.lost_by_default) > 0
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("topology", "failpoints"), DEATHS_OF_OMS.items())
+async def test_oms_dies_at_the_commits_of_a_bracket(fresh_nats: LiveServer, tmp_path: Path, topology: str, failpoints: list[str]) -> None:
+    # CONTINGENT.md GRP-1
+    came = await bracket([failpoints], fresh_nats, tmp_path, print, topology)
+    assert came.deaths == len(failpoints)

@@ -8,7 +8,8 @@
     flags none
 
 `rest X` routes a member to a venue and lets the venue acknowledge it. The members of a line are those whose order is the last of its slot,
-with its status and what is left to trade. `cancelled X`, `replaced X`, `refused X` (of a resize), `kept X` (of a cancel) are the venue's
+with its status and what is left to trade. `patch X 6` and `patch X @55` are a client's replaces; `correct X 1 4` makes the first trade one
+of 4. `cancelled X`, `replaced X`, `refused X` (of a resize), `kept X` (of a cancel) are the venue's
 answers; `trigger X` is the market at the stop.
 """
 
@@ -153,6 +154,19 @@ class ListScene:
         waits = waits_for(self.orders[self.lead], self.orders, order)
         self.do(c.TriggerOrder(order_id=order.order_id, venue="PAPER_A", price=order.stop_price or ZERO, waits_for=waits))
 
+    def patch(self, order: Order, words: list[str]) -> None:
+        """A client's replace: a quantity, or `@` and a price."""
+        price, quantity = (Decimal(words[0][1:]), None) if words[0].startswith("@") else (None, Decimal(words[0]))
+        self.do(
+            c.ReplaceOrder(
+                order_id=order.order_id,
+                replace_id=order.next_replace_id,
+                quantity=quantity,
+                price=price,
+                decision=msgspec.structs.replace(given.approved(order.order_id), reference=price or order.price or order.stop_price),
+            )
+        )
+
     def answer_replace(self, order: Order) -> None:
         asked = order.replacing
         assert asked is not None
@@ -208,6 +222,11 @@ class ListScene:
             case "bust":
                 trade = order.trades[int(words[0]) - 1]
                 self.report(order, "bust", exec_id=trade.exec_id)
+            case "correct":
+                trade, to = order.trades[int(words[0]) - 1], {"quantity": Decimal(words[1]), "price": Decimal(50)}
+                self.report(order, "correction", exec_id=f"X{self.seq}", ref_exec_id=trade.exec_id, **to)
+            case "patch":
+                self.patch(order, words)
             case _:
                 raise ValueError(f"no such line: {verb}")
 

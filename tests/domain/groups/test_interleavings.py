@@ -26,7 +26,9 @@ ROUNDS_MAX = 40
 
 actions = st.lists(
     st.tuples(
-        st.sampled_from(["buy", "buy", "sell", "sell", "answer", "refuse", "rest", "trigger", "force", "cancel_entry", "by_hand", "doubt"]),
+        st.sampled_from(
+            ["buy", "buy", "sell", "sell", "answer", "refuse", "rest", "trigger", "force", "cancel_entry", "by_hand", "doubt", "bust"]
+        ),
         st.sampled_from(EXITS),
         st.integers(1, 8),
     ),
@@ -37,9 +39,9 @@ actions = st.lists(
 class Day:
     """A bracket and its obvious twin, through the same day."""
 
-    def __init__(self, *, strict: bool) -> None:
-        self.scene = bracket(strict=strict)
-        self.twin = ObviousBracket(Decimal(10))
+    def __init__(self, *, strict: bool, full: bool = False) -> None:
+        self.scene = bracket(strict=strict, trigger="full" if full else "partial")
+        self.twin = ObviousBracket(Decimal(10), full=full)
         self.scene.rest(self.entry)
 
     @property
@@ -51,6 +53,11 @@ class Day:
         return [self.scene.orders[order_id] for order_id in slot]
 
     def act(self, verb: str, name: str, halves: int) -> None:
+        self._act(verb, name, halves)
+        if self.entry.closed:
+            self.twin.stop_buying()
+
+    def _act(self, verb: str, name: str, halves: int) -> None:
         quantity, last = Decimal(halves) / 2, self.exits(name)[-1]
         match verb:
             case "buy" if self.entry.live_routes:
@@ -61,6 +68,9 @@ class Day:
                 traded = min(quantity, last.live_routes[-1].leaves_quantity)
                 self.twin.sell(traded)
                 self.scene.fill(last, traded)
+            case "bust" if live := [trade for trade in self.entry.trades if not trade.busted]:
+                self.twin.take_back(live[-1].quantity)
+                self.scene.report(self.entry, "bust", exec_id=live[-1].exec_id)
             case "rest":
                 self._rest(last)
             case "trigger":
@@ -111,6 +121,8 @@ class Day:
                 if order.role != g.Role.ENTRY:
                     self._rest(order)
             self.scene.look()
+            if self.entry.closed:
+                self.twin.stop_buying()
             if before == [(order.order_id, order.version) for order in self.scene.orders.values()]:
                 return
         raise AssertionError("the list never comes to rest")
@@ -139,13 +151,17 @@ def _given_up(order: Order) -> bool:
     return order.status is State.CANCELLED and order.source not in (g.SOURCE, "client")
 
 
-@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize(("strict", "full"), [(True, False), (False, False), (True, True), (False, True)])
 @settings(max_examples=RUNS, deadline=None)
 @given(day=actions)
-def test_any_order_of_events_ends_as_the_obvious_bracket_says(strict: bool, day: list[tuple[str, str, int]]) -> None:
-    lived = Day(strict=strict)
+def test_any_order_of_events_ends_as_the_obvious_bracket_says(strict: bool, full: bool, day: list[tuple[str, str, int]]) -> None:
+    lived = Day(strict=strict, full=full)
     for verb, name, halves in day:
         lived.act(verb, name, halves)
+    ends_as_the_obvious_bracket_says(lived)
+
+
+def ends_as_the_obvious_bracket_says(lived: Day) -> None:
     lived.rest_of_the_day()
     assert list(_differences(lived)) == []
     observed = [ObservedCommit(n, n, "", b"", events) for n, events in enumerate(lived.scene.commits, 1)]

@@ -11,7 +11,7 @@ from adapters.codec import decoder, encode
 from domain.market.quotes import Quote
 from domain.order import commands as c
 from domain.order import events as e
-from domain.order.group import ListType, Role
+from domain.order.group import ListType, Role, Trigger
 from domain.order.order import Order
 from domain.order.terms import FIELDS
 from domain.risk.engine import Risk
@@ -90,6 +90,39 @@ def test_held_exits_count_nothing_and_of_working_exits_the_larger_counts() -> No
     check(scene, "rest take_profit\nfill take_profit 1")
     followed(risk, scene)
     assert open_sells(risk) == 2
+
+
+@pytest.mark.parametrize(("kind", "left"), [("bracket", "3"), ("oto", "2.5")])
+def test_exits_that_wait_count_for_what_their_entry_has_traded(kind: str, left: str) -> None:
+    """With `full` the exits wait while the entry trades. Another order may not sell what they are to sell."""
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    scene = bracket(trigger="full") if kind == "bracket" else closing(trigger=Trigger.FULL)
+    leg = "take_profit" if kind == "bracket" else "closing"
+    check(scene, "rest entry\nfill entry 6")
+    followed(risk, scene)
+    assert open_sells(risk) == 6
+    sale = msgspec.structs.replace(terms("other", Decimal(1), Side.SELL, "50"), group_id="", role="")
+    assert denials([risk.dry(sale, 0)]) == ["short_restriction"]
+    check(scene, "bust entry 1\nfill entry 4")
+    followed(risk, scene)
+    assert open_sells(risk) == 4
+    check(scene, f"cancel entry\ncancelled entry\nrest {leg}\nfill {leg} 1")
+    followed(risk, scene)
+    assert open_sells(risk) == Decimal(left), "on the lot, each leg for itself"
+    again = new_risk(**ROOM)
+    again.fold.restore(risk.fold.state())
+    assert again.fold.state() == risk.fold.state()
+
+
+def closing(*, trigger: Trigger) -> ListScene:
+    """An entry that buys 10, and two legs that together sell 10."""
+    legs = [
+        terms("entry", Decimal(10), Side.BUY, "50"),
+        terms("closing", Decimal(6), Side.SELL, "60"),
+        terms("closing2", Decimal(4), Side.SELL, "70"),
+    ]
+    return ListScene("oto", legs, trigger=trigger)
 
 
 def open_sells_or_none(risk: Risk) -> Decimal:
