@@ -67,7 +67,7 @@ browser-test: install chromium ## try to trade from pages in a real browser (ins
 desk-test: install chromium ## use the desk in a real browser as a trader does (installs Debian's chromium if it is missing, as root)
 	@$(BIN)/pytest -n0 -v $(DESK_TESTS)
 
-clients-test: install .clients/installed ## trade through the Alpaca facade with alpaca-py and ccxt as they are (300 MB into .clients)
+clients-test: install .clients/installed .clients-trade-api/installed .clients-lumibot/installed ## trade through the Alpaca facade with four clients of Alpaca as they are (730 MB into .clients*)
 	@$(BIN)/pytest -n0 -v -W default tests/clients
 
 # Of alpaca-mcp-server only a file in its wheel is needed: Alpaca's description of its API.
@@ -75,6 +75,11 @@ clients-test: install .clients/installed ## trade through the Alpaca facade with
 	@rm -rf .clients
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target .clients \
 		-r requirements-clients.lock -r requirements-clients-spec.lock
+	@touch $@
+
+.clients-trade-api/installed .clients-lumibot/installed: .clients-%/installed: requirements-clients-%.lock
+	@rm -rf $(@D)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --target $(@D) -r $<
 	@touch $@
 
 bench: install ## benchmark orders, /check, replay and restart: three minutes (longer runs: docs/performance.md)
@@ -151,8 +156,10 @@ lock: install ## lock the newest versions that pyproject.toml allows, with hashe
 	@$(UV_COMPILE) --constraint requirements.lock --extra analytics -o requirements-analytics.lock
 	@$(UV_COMPILE) --constraint requirements.lock --extra ccxt -o requirements-ccxt.lock
 	@$(UV_COMPILE:pyproject.toml=--group clients) -o requirements-clients.lock
+	@$(UV_COMPILE:pyproject.toml=--group clients-trade-api) -o requirements-clients-trade-api.lock
+	@$(UV_COMPILE:pyproject.toml=--group clients-lumibot) -o requirements-clients-lumibot.lock
 	@echo alpaca-mcp-server==2.4.0 | $(UV_COMPILE:pyproject.toml=-) --no-deps -o requirements-clients-spec.lock
-	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock requirements-ccxt.lock requirements-clients.lock requirements-clients-spec.lock
+	@! grep -n '://' requirements.lock requirements-run.lock requirements-peers.lock requirements-analytics.lock requirements-ccxt.lock requirements-clients*.lock
 
 pre-commit: install ## install git hooks that run ruff, mypy and the import contracts
 	@$(BIN)/pre-commit install

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT_S: Final = 3.0
 QUERY_TIMEOUT_S: Final = 10.0
 CONNECTIONS_MAX: Final = 4
+KEPT_MAX: Final = 2
+"""Connections that are kept for the next read."""
 NO_STATEMENTS: Final = 0
 """No statement is kept: a recreated table has the old name and other columns."""
 STATEMENTS_MAX: Final = 100
@@ -46,6 +48,44 @@ async def connected(pg_url: str, *, timeout_s: float = QUERY_TIMEOUT_S, statemen
             connection.terminate()
     except ERRORS as error:
         raise Unavailable(f"QuestDB: {reason(error)}") from error
+
+
+class KeptConnections:
+    """Connections for reads that have their own deadline: opened when needed, kept after a success, and cut off after anything else.
+
+    The caller bounds how many are open. A pool would wait for the answer of a server that hangs before it gives one up.
+    """
+
+    def __init__(self, pg_url: str, timeout_s: float) -> None:
+        """`timeout_s`: of each query."""
+        self._pg_url = pg_url
+        self._timeout_s = timeout_s
+        self._idle: list[Connection] = []
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection. Unavailable."""
+        while self._idle and self._idle[-1].is_closed():
+            self._idle.pop()
+        connection = self._idle.pop() if self._idle else None
+        try:
+            if connection is None:
+                connection = await asyncpg.connect(
+                    self._pg_url, timeout=CONNECT_TIMEOUT_S, command_timeout=self._timeout_s, statement_cache_size=NO_STATEMENTS
+                )
+            yield connection
+            if len(self._idle) < KEPT_MAX:
+                self._idle.append(connection)
+                connection = None
+        except ERRORS as error:
+            raise Unavailable(f"QuestDB: {reason(error)}") from error
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().terminate()
 
 
 class QuestDbPool:

@@ -1,7 +1,8 @@
 """Risk's published portfolios in Valkey: a hash `risk:portfolio:<account>`. No decision uses it, and risk never reads it back."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -9,10 +10,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from domain.ports import Unavailable
-from domain.values import IDENTIFIER
+from domain.position.equity import Worth
+from domain.values import IDENTIFIER, from_rfc3339
 
 PREFIX: Final = "risk:portfolio:"
 CONNECTION_WAIT_S: Final = 1.0
+WORTH: Final = ("updated_at", "equity", "cash", "long_value", "short_value")
 
 
 def portfolio_key(account: str) -> str:
@@ -59,5 +62,24 @@ class ValkeySnapshots:
         except (RedisError, OSError, TimeoutError) as error:
             raise Unavailable(f"Valkey: {str(error) or type(error).__name__}") from error
 
+    async def read(self, accounts: Sequence[str]) -> list[Worth | None]:
+        """Return what each account is worth, in one round trip; None for one that was not published, or not by this version."""
+        client: Any = self._client  # its annotations are bytes even where texts are decoded
+        try:
+            async with client.pipeline(transaction=False) as pipeline:
+                for account in accounts:
+                    pipeline.hmget(portfolio_key(account), WORTH)
+                return [_worth(fields) for fields in await pipeline.execute()]
+        except (RedisError, OSError, TimeoutError) as error:
+            raise Unavailable(f"Valkey: {str(error) or type(error).__name__}") from error
+
     async def close(self) -> None:
         await self._client.connection_pool.disconnect()
+
+
+def _worth(fields: Sequence[str | None]) -> Worth | None:
+    updated_at, *amounts = fields
+    try:
+        return Worth(from_rfc3339(updated_at or ""), *(Decimal(amount or "") for amount in amounts))
+    except (ValueError, InvalidOperation):
+        return None

@@ -13,6 +13,7 @@ NATIVE: Final = frozenset(
         "admin",
         "diagram",
         "docs",
+        "equity",
         "fills",
         "health",
         "instruments",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -36,7 +36,7 @@ from domain.market.csv_rows import columns_of
 from domain.market.recorded import COLUMNS
 
 CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
-OrderTypeName = Literal["market", "limit", "stop", "stop_limit"]
+OrderTypeName = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]
 
 
 class ServiceSection(Section):
@@ -247,7 +247,7 @@ class RiskServiceSection(Section):
 
 
 class OrderManagementSection(Section):
-    supported_order_types: Annotated[tuple[OrderTypeName, ...], Listed, Field(min_length=1)] = ("market", "limit", "stop", "stop_limit")
+    supported_order_types: Annotated[tuple[OrderTypeName, ...], Listed, Field(min_length=1)] = get_args(OrderTypeName)
     max_open_orders_per_account: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
     order_timeout_sec: Seconds | None = None
     update_positions_realtime: bool = True
@@ -330,23 +330,6 @@ class OmsPerformanceSection(Section):
     max_latency_ms: Millis = 50
 
 
-class RoutingSection(Section):
-    """How exeq routes. `no_venue`: what happens to an order that no venue may take now.
-
-    `venue_health`: whether rejects and silence count against a venue. `stops`: where stop orders wait for their price.
-    """
-
-    policy: Literal["lowest_cost", "best_price", "split", "pinned"] = "lowest_cost"
-    pinned_venue: str | None = None
-    no_venue: Literal["reject", "hold"] = "reject"
-    stops: Literal["venue", "exeq"] = "venue"
-    venue_health: Literal["counted", "ignored"] = "counted"
-    venue_away_wait_sec: Seconds = 5
-    reconcile_venues_interval_sec: Seconds = 60
-    route_batch_max: Annotated[int, Field(ge=1, le=10_000)] = 256
-    max_quote_age_sec: Seconds = 10
-
-
 class QuotesSection(Section):
     """The source of the paper venues' quotes.
 
@@ -371,10 +354,6 @@ class QuotesSection(Section):
     def _names_columns(cls, text: str) -> str:
         columns_of(text, COLUMNS)
         return text
-
-
-class ProjectionSection(Section):
-    projection_wait_ms: Wait = 25
 
 
 class StreamSection(Section):

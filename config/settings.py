@@ -9,6 +9,8 @@ from config.alpaca_section import AlpacaSection
 from config.kinds import Port, Section, Wait
 from config.market_section import MarketSection
 from config.percent import fractions_in
+from config.projection_section import ProjectionSection
+from config.routing_section import RoutingSection
 from config.sections import (
     AccessSection,
     AdminSection,
@@ -23,7 +25,6 @@ from config.sections import (
     OrderManagementSection,
     PeersSection,
     PositionsValkeySection,
-    ProjectionSection,
     QuestdbSection,
     QuotesSection,
     RiskChecksSection,
@@ -31,7 +32,6 @@ from config.sections import (
     RiskPerformanceSection,
     RiskServiceSection,
     RiskValkeySection,
-    RoutingSection,
     ServiceSection,
     StreamSection,
     VenueJournalSection,

@@ -9,6 +9,8 @@ import msgspec
 
 from domain.values import AT_SESSIONS, ZERO, OrderType, TimeInForce, divide, is_multiple, plain
 
+RESTING: Final = (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY)
+"""The times in force of orders that can rest in a book, where others see them."""
 PARTS_MAX: Final = 1000
 """How many times an iceberg's display quantity may fit into its quantity: one trade may meet them all."""
 
@@ -122,7 +124,7 @@ def terms_denial(
         return Denial("price_not_allowed", plain(price))
     if needs_stop and stop_price is None:
         return Denial("stop_price_required")
-    if stop_price is not None and not needs_stop:
+    if stop_price is not None and not needs_stop and type_ is not OrderType.TRAILING_STOP:
         return Denial("stop_price_not_allowed", plain(stop_price))
     if denial := quantity_denial(instrument, quantity):
         return denial
@@ -162,7 +164,8 @@ def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) 
     at_session = time_in_force in AT_SESSIONS
     if at_session and type_ not in (OrderType.MARKET, OrderType.LIMIT):
         return Denial("time_in_force_not_allowed", f"{type_} {time_in_force}")
-    if post_only and (type_ in (OrderType.MARKET, OrderType.STOP) or time_in_force in (TimeInForce.IOC, TimeInForce.FOK) or at_session):
+    rests = type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT) and time_in_force not in (TimeInForce.IOC, TimeInForce.FOK)
+    if post_only and (at_session or not rests):
         return Denial("post_only_not_allowed")
     return None
 
@@ -182,7 +185,7 @@ def display_denial(
 
     `may_cover`: the display quantity may be the whole quantity or more, as when the quantity was reduced.
     """
-    if type_ is not OrderType.LIMIT or price is None or time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+    if type_ is not OrderType.LIMIT or price is None or time_in_force not in RESTING:
         return Denial("display_quantity_not_allowed", f"{type_} {time_in_force}")
     if display <= ZERO:
         return Denial("display_quantity_not_positive", plain(display), "0")

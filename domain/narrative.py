@@ -8,8 +8,9 @@ from typing import Any, Final
 from domain.access.scopes import LOCAL
 from domain.order import events as e
 from domain.order.order import RISK_CONTROL
+from domain.order.trail import Trail
 from domain.risk.decision_record import read
-from domain.values import Side, TimeInForce, plain, rfc3339
+from domain.values import ZERO, Side, TimeInForce, plain, rfc3339
 
 OwnerOf = Callable[[str], str | None]
 """Returns the owner of a key id; None if the key is unknown."""
@@ -40,7 +41,8 @@ def _submitted(event: e.OrderSubmitted) -> str:
     terms = (
         f"{event.side} {_terms(event.quantity, event.price, event.stop_price)} {event.symbol} as {event.order_type} {event.time_in_force}"
     )
-    return f"{event.account} asks to {terms}{_worth(event)}{until}{flags}{_shown(event.display_quantity)}{_waiting(event)}."
+    shown = _shown(event.display_quantity)
+    return f"{event.account} asks to {terms}{_following(event.trail)}{_worth(event)}{until}{flags}{shown}{_waiting(event)}."
 
 
 def _waiting(event: e.OrderSubmitted) -> str:
@@ -54,6 +56,16 @@ def _waiting(event: e.OrderSubmitted) -> str:
 
 def _shown(display: Decimal | None) -> str:
     return "" if display is None else f", showing {plain(display)} at a time"
+
+
+def _following(trail: Trail | None) -> str:
+    """Return how the stop follows the market, if it does."""
+    if trail is None:
+        return ""
+    by = f"{plain(trail.percent)} percent" if trail.percent is not None else plain(trail.amount or ZERO)
+    limit = f", then as a limit {plain(trail.limit_offset)} behind it" if trail.limit_offset is not None else ""
+    start = f", once it is at {plain(trail.activation_price)}" if trail.activation_price is not None else ""
+    return f" {by} behind the {trail.trigger}{start}{limit}"
 
 
 def _worth(event: e.OrderSubmitted) -> str:
@@ -86,6 +98,10 @@ def _queued(event: e.OrderQueued) -> str:
     if event.venue is None:
         return "It waits for a venue."
     return f"{event.venue} refuses it ({event.reason}); it waits for another venue."
+
+
+def _level(stop_price: Decimal | None) -> str:
+    return "" if stop_price is None else f" {plain(stop_price)}"
 
 
 def _rejected(event: e.OrderRejected) -> str:
@@ -143,7 +159,7 @@ def _named(event: e.ReplaceRequested | e.OrderReplaced) -> str:
 
 def _replaced(event: e.OrderReplaced) -> str:
     reported = f", as reported by {event.venue}" if event.venue else ""
-    return f"It is {_terms(event.quantity, event.price, event.stop_price)} now{_named(event)}{reported}."
+    return f"It is {_terms(event.quantity, event.price, event.stop_price)}{_following(event.trail)} now{_named(event)}{reported}."
 
 
 def _quarantined(event: e.ReportQuarantined) -> str:
@@ -185,9 +201,11 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,
     e.OrderTriggered: lambda event: (
-        f"{event.venue} shows {plain(event.price)}: its stop price is reached"
+        f"{event.venue} shows {plain(event.price)}: its stop price{_level(event.stop_price)} is reached"
+        + (f", its limit is {plain(event.limit_price)}" if event.limit_price is not None else "")
         + ("; it waits for the end of the other exit." if event.waits_for else ".")
     ),
+    e.StopTrailed: lambda event: f"{event.venue} has shown {plain(event.best)}: its stop price follows to {plain(event.stop_price)}.",
     e.OrderReleased: _released,
     e.OrderRejected: _rejected,
     e.OrderRouted: _routed,

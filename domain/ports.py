@@ -14,6 +14,7 @@ from domain.order.events import Foreign
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter
 from domain.order.order import Order
+from domain.position.equity import EquitySample
 from domain.position.position import Position
 from domain.position.rows import EventRow
 
@@ -202,6 +203,28 @@ class Prices(Protocol):
 
     async def recent(self, symbols: Iterable[str], days: int) -> list[DailyClose]:
         """Return the last `days` real closes of each symbol, and the last `days` simulated ones. Raises Unavailable."""
+
+
+class EquitySamples(Protocol):
+    """Samples of equity: one for each account and moment; the last write wins."""
+
+    async def prepare(self) -> None:
+        """Create the table if it is missing. Raises Unavailable."""
+
+    async def write(self, samples: Sequence[EquitySample]) -> None:
+        """Store samples, readable a moment later. The same ones again change nothing. Raises Unavailable."""
+
+    async def history(self, account: str, step: str, *, since_ns: int, until_ns: int, limit: int) -> list[EquitySample]:
+        """Return the last sample of each interval that has one, newest first, from `since_ns` until before `until_ns`.
+
+        `step` is one of domain.position.equity.STEPS. Raises Unavailable.
+        """
+
+    async def last_before(self, account: str, until_ns: int) -> EquitySample | None:
+        """Return the last sample before a moment. Raises Unavailable."""
+
+    async def drop_before(self, until_ns: int) -> None:
+        """Remove samples before a moment; a store may keep the rest of that month. Raises Unavailable."""
 
 
 class StoredOrders(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ import msgspec
 from domain.order import commands as c
 from domain.order.decider import Events, decide
 from domain.order.order import Order, evolve
+from domain.order.trail import Trail
 from domain.values import plain
 from tests import given
 
@@ -135,7 +136,7 @@ def _cancel(words: list[str], _: Order | None) -> c.CancelOrder:
 
 
 def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
-    """`12`, `@51`, `stop 48`, `checked`, `denied code`, `as r7`, `named=b-2`: what is not said stays as it is."""
+    """`12`, `@51`, `stop 48`, `trail 3`, `checked`, `denied code`, `as r7`, `named=b-2`: what is not said stays as it is."""
     assert order is not None
     asked = c.ReplaceOrder(order_id=given.ORDER_ID, replace_id=order.next_replace_id)
     while words:
@@ -143,6 +144,8 @@ def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
         changed: dict[str, object]
         if word == "stop":
             changed = {"stop_price": Decimal(words.pop(0))}
+        elif word == "trail":
+            changed = {"trail": msgspec.structs.replace(order.trail or Trail(), amount=Decimal(words.pop(0)), percent=None)}
         elif word == "checked":
             changed = {"decision": given.approved()}
         elif word == "denied":
@@ -160,7 +163,15 @@ def _replace(words: list[str], order: Order | None) -> c.ReplaceOrder:
 
 
 def _trigger(words: list[str], _: Order | None) -> c.TriggerOrder:
-    return c.TriggerOrder(order_id=given.ORDER_ID, venue=words[0], price=Decimal(words[1][1:]))
+    """`trigger PAPER_A @51`, of a trailing stop `trigger PAPER_A @51 stop 52 best 57`."""
+    level = {name: Decimal(number) for name, number in zip(words[2::2], words[3::2], strict=True)}
+    price = Decimal(words[1][1:])
+    return c.TriggerOrder(order_id=given.ORDER_ID, venue=words[0], price=price, stop_price=level.get("stop"), best=level.get("best"))
+
+
+def _trail(words: list[str], _: Order | None) -> c.TrailStop:
+    """`trail PAPER_A stop 98 best 103`."""
+    return c.TrailStop(order_id=given.ORDER_ID, venue=words[0], stop_price=Decimal(words[2]), best=Decimal(words[4]))
 
 
 def _expire(words: list[str], _: Order | None) -> c.ExpireOrder:
@@ -211,6 +222,7 @@ VERBS: dict[str, Callable[[list[str], Order | None], c.OrderCommand]] = {
     "replace": _replace,
     "expire": _expire,
     "trigger": _trigger,
+    "trail": _trail,
     "doubt": _doubt,
     "absent": _absent,
     "confirm": _confirm,

@@ -1,7 +1,7 @@
-"""`trade positions` and `trade fills`: what an account holds, and the trades it came from."""
+"""`trade positions`, `trade fills` and `trade equity`: what an account holds, the trades it came from, and what it was worth."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -17,6 +17,7 @@ PAST_TIMEOUT_S: Final = 25.0
 """Longer than oms's own limit for a point-in-time query."""
 POSITION_NUMBERS: Final = ("quantity", "average_price", "last_price", "realised_pnl", "unrealised_pnl", "fees")
 POSITION_FIELDS: Final = (*POSITION_NUMBERS, "currency")
+AMOUNTS: Final = ("equity", "cash", "long", "short")
 FILL_COLUMNS: Final = (
     "timestamp",
     "symbol",
@@ -78,6 +79,31 @@ def fills(
     if not json:
         show.table("", FILL_COLUMNS, (_fill_row(row) for row in rows), numbers=("quantity", "price", "fee", "seq"))
         tell_more(cursor)
+
+
+def equity(
+    account: Account,
+    interval: Annotated[Literal["1m", "5m", "15m", "1h", "1d"], typer.Option(help="Each interval shows its last sample.")] = "1m",
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")] = ROWS,
+    everything: Annotated[bool, typer.Option("--all", help="All rows, page by page.")] = False,
+    cursor: Cursor = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+    port_offset: PortOffset = None,
+) -> None:
+    """List what an account was worth, newest first, in USD. With --json, each page is one line."""
+    path, filters = f"/equity/{identifier(account, 'an account')}", {"interval": interval, "since": since, "until": until}
+    with Oms(find(data_dir, port_offset), raw=json) as oms:
+        rows, cursor = pages(oms, path, "samples", filters, None if everything else limit, cursor)
+    if not json:
+        show.table("", ("timestamp", *AMOUNTS), (_equity_row(row) for row in rows), numbers=AMOUNTS)
+        tell_more(cursor)
+
+
+def _equity_row(row: Mapping[str, Any]) -> tuple[object, ...]:
+    return show.day_and_clock(row.get("timestamp")), *(row.get(name) for name in AMOUNTS)
 
 
 def _fill_row(row: Mapping[str, Any]) -> tuple[object, ...]:

@@ -49,6 +49,7 @@ ORDER = (
     "list",
     "positions",
     "fills",
+    "equity",
     "watch",
     "search",
     "query",
@@ -136,6 +137,7 @@ app.add_typer(order.app, name="order", help="Submit, show, replace and cancel or
 app.add_typer(order_list.app, name="list", help="Submit, show and cancel orders that belong together.", rich_help_panel=_ORDERS)
 app.command("positions", rich_help_panel=_ORDERS)(account.positions)
 app.command("fills", rich_help_panel=_ORDERS)(account.fills)
+app.command("equity", rich_help_panel=_ORDERS)(account.equity)
 app.command("watch", rich_help_panel=_ORDERS)(watch.watch)
 app.command("search", rich_help_panel=_ORDERS)(search.search)
 app.command("query", rich_help_panel=_ORDERS)(search.query)

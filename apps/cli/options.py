@@ -9,7 +9,7 @@ import typer
 from apps.cli.trouble import WrongUsage
 from apps.stack.ports import PORT_MAX
 from domain.order.index import STATUSES
-from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, IDENTIFIER, SYMBOL
+from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, IDENTIFIER, NUMBER_RULE, SIGNED_RULE, SYMBOL, exact, signed_exact
 
 _WHERE = "Which stack"
 UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -74,4 +74,21 @@ def status_name(value: str | None) -> str | None:
     """Return the value if it is an order state, `open` or `closed`. WrongUsage."""
     if value is not None and value not in STATUSES:
         raise WrongUsage(f"{value!r} is not a state.", f"The states are {', '.join(STATUSES)}.")
+    return value
+
+
+def number(value: str | None, name: str) -> str | None:
+    """Return the value if it is a number. WrongUsage."""
+    if value is not None and exact(value) is None:
+        raise WrongUsage(f"{name} {value!r} is not {NUMBER_RULE}.", "Examples: 0.001 and 1e-3")
+    return value
+
+
+def price_of(value: str | None, name: str) -> str | None:
+    """Return the value if it may be a price. WrongUsage.
+
+    A minus is accepted: oms's catalogue decides whether the instrument may have a negative price.
+    """
+    if value is not None and signed_exact(value) is None:
+        raise WrongUsage(f"{name} {value!r} is not {SIGNED_RULE}.", "Examples: 0.001, 1e-3 and -37.63")
     return value

@@ -23,13 +23,16 @@ from apps.cli.options import (
     Until,
     client_order_id_of,
     identifier,
+    number,
+    price_of,
     status_name,
     symbol_name,
 )
 from apps.cli.paging import pages, tell_more
 from apps.cli.settle import settle
+from apps.cli.trail_options import ActivationPrice, LimitOffset, TrailAmount, TrailPercent, TrailTriggerOption, distance, trail
 from apps.cli.trouble import Refused, WrongUsage
-from domain.values import NUMBER_RULE, SIGNED_RULE, OrderType, Side, TimeInForce, exact, signed_exact
+from domain.values import OrderType, Side, TimeInForce
 
 RETRY_FOR_S: Final = 10.0
 RETRY_FOR_MAX_S: Final = 3600.0
@@ -42,6 +45,13 @@ EXAMPLE: Final = "Example: trade order submit buy 0.1 BTCUSDT --price 45000"
 app = typer.Typer(no_args_is_help=True)
 
 Number = typer.Option(metavar="NUMBER", help="Sent digit for digit.")
+OwnAccount = Annotated[
+    str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
+]
+OwnName = Annotated[
+    str | None,
+    typer.Option(help="Your idempotency key, 1 to 128 printable ASCII characters: the same order sent again with it stays one order."),
+]
 LIST_COLUMNS: Final = ("order_id", "created", "account", "symbol", "side", "type", "quantity", "price", "status", "filled", "average")
 NUMBERS: Final = ("quantity", "price", "filled", "average", "seq", "fee", "average_price", "last_price")
 
@@ -64,13 +74,13 @@ def submit(
     post_only: Annotated[bool, typer.Option("--post-only", help="Never take liquidity: the venue rejects the order instead.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only reduce a position, never open or reverse one.")] = False,
     display_quantity: Annotated[str | None, typer.Option(metavar="NUMBER", help="Of a limit order: show only so much of it.")] = None,
-    account: Annotated[
-        str | None, typer.Option("--account", "-a", metavar="ACCOUNT", help="By default the account that oms is configured with.")
-    ] = None,
-    client_order_id: Annotated[
-        str | None,
-        typer.Option(help="Your idempotency key, 1 to 128 printable ASCII characters: the same order sent again with it stays one order."),
-    ] = None,
+    trail_amount: TrailAmount = None,
+    trail_percent: TrailPercent = None,
+    trail_trigger: TrailTriggerOption = None,
+    limit_offset: LimitOffset = None,
+    activation_price: ActivationPrice = None,
+    account: OwnAccount = None,
+    client_order_id: OwnName = None,
     retry_for: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, max=RETRY_FOR_MAX_S, help="How long to retry while oms is unavailable or overloaded.")
     ] = RETRY_FOR_S,
@@ -90,14 +100,15 @@ def submit(
         **_main_terms(given, words or (), notional),
         "account": identifier(account, "an account") if account else None,
         "type": order_type,
-        "price": _price(price, "--price"),
-        "stop_price": _price(stop_price, "--stop-price"),
+        "price": price_of(price, "--price"),
+        "stop_price": price_of(stop_price, "--stop-price"),
         "time_in_force": time_in_force,
         "expire_at": expire_at,
         "priority": priority,
         "post_only": post_only or None,
         "reduce_only": reduce_only or None,
-        "display_quantity": _number(display_quantity, "--display-quantity"),
+        "display_quantity": number(display_quantity, "--display-quantity"),
+        **trail(trail_amount, trail_percent, trail_trigger, limit_offset, activation_price),
     }
     with Oms(find(data_dir, port_offset), raw=json) as oms:
         answer = oms.submit({name: value for name, value in order.items() if value is not None}, retry_for, to_stderr)
@@ -118,23 +129,10 @@ def _main_terms(given: Mapping[str, str | None], words: list[str] | tuple[str, .
         terms["notional"] = notional
     if missing := [name for name in given if name not in terms and not (name == "quantity" and notional is not None)]:
         raise WrongUsage(f"The order lacks its {' and its '.join(missing)}.", EXAMPLE)
-    _number(terms.get("quantity"), "--quantity")
-    _number(notional, "--notional")
+    number(terms.get("quantity"), "--quantity")
+    number(notional, "--notional")
     symbol_name(terms["symbol"])
     return terms
-
-
-def _number(value: str | None, name: str) -> str | None:
-    if value is not None and exact(value) is None:
-        raise WrongUsage(f"{name} {value!r} is not {NUMBER_RULE}.", "Examples: 0.001 and 1e-3")
-    return value
-
-
-def _price(value: str | None, name: str) -> str | None:
-    """Check a price. A minus is accepted: oms's catalogue decides whether the instrument may have a negative price."""
-    if value is not None and signed_exact(value) is None:
-        raise WrongUsage(f"{name} {value!r} is not {SIGNED_RULE}.", "Examples: 0.001, 1e-3 and -37.63")
-    return value
 
 
 def _print_submitted(answer: Mapping[str, Any], *, quiet: bool) -> None:
@@ -272,19 +270,24 @@ def replace(
     price: Annotated[str | None, Number] = None,
     stop_price: Annotated[str | None, Number] = None,
     client_order_id: Annotated[str | None, typer.Option(help="A name for the new terms, as unique as that of an order.")] = None,
+    trail_amount: TrailAmount = None,
+    trail_percent: TrailPercent = None,
     json: Json = False,
     data_dir: DataDir = None,
     port_offset: PortOffset = None,
 ) -> None:
     """Change the terms of an open order: trade order replace ORDER_ID --price 45100. Repeating the command is safe."""
     numbers = {
-        "quantity": _number(quantity, "--quantity"),
-        "price": _price(price, "--price"),
-        "stop_price": _price(stop_price, "--stop-price"),
+        "quantity": number(quantity, "--quantity"),
+        "price": price_of(price, "--price"),
+        "stop_price": price_of(stop_price, "--stop-price"),
+        **distance(trail_amount, trail_percent),
     }
     terms = {name: value for name, value in numbers.items() if value is not None}
     if not terms:
-        raise WrongUsage("No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N]")
+        raise WrongUsage(
+            "No new term is given.", "trade order replace ORDER_ID [--quantity N] [--price N] [--stop-price N] [--trail-amount N]"
+        )
     if client_order_id is not None:
         terms["client_order_id"] = client_order_id_of(client_order_id)
     with Oms(find(data_dir, port_offset), raw=json) as oms:

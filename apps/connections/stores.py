@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import structlog
 
+from adapters.equity_samples import QuestDbEquity, SqliteEquity
 from adapters.memory import MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
 from adapters.price_history import QuestDbPrices, SqlitePrices
 from adapters.questdb import QuestDbFills
+from adapters.questmarket import QuestDbMarket
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from apps.runtime.service import Chassis
@@ -57,6 +59,27 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
     chassis.exits.push_async_callback(store.close)
     chassis.health.depend(settings.fills, lambda: _trouble(store))
     return store
+
+
+def equity(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbEquity | SqliteEquity:
+    """Open the samples of equity in the store of the fills: QuestDB, or a SQLite file in the data directory."""
+    settings = chassis.settings
+    store: QuestDbEquity | SqliteEquity
+    if settings.fills == "sqlite":
+        store = SqliteEquity(settings.service.data_dir or Path())
+    else:
+        store = QuestDbEquity(str(settings.questdb.pg_url))
+    chassis.exits.push_async_callback(store.close)
+    return store
+
+
+def recorded_market(chassis: Chassis[OmsSettings]) -> QuestDbMarket | None:
+    """Open the tables of sink-ticks, if they can be in the store of the fills."""
+    if chassis.settings.fills == "sqlite":
+        return None
+    market = QuestDbMarket(str(chassis.settings.questdb.pg_url))
+    chassis.exits.push_async_callback(market.close)
+    return market
 
 
 def prices(chassis: Chassis[RiskSettings] | Chassis[GatewaySettings]) -> QuestDbPrices | SqlitePrices:

@@ -26,6 +26,7 @@ from domain.order.commands import (
     ReleaseHeld,
     RouteAbsent,
     RouteOrder,
+    TrailStop,
     TriggerOrder,
     VenueRequest,
 )
@@ -45,7 +46,7 @@ HOLD_S: Final = 0.5
 LOOKED_AT_MAX: Final = 1024
 """Orders decided in one pass; those behind them in the queue wait even if they could be routed."""
 
-Command = RouteOrder | TriggerOrder | ReleaseHeld | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
+Command = RouteOrder | TriggerOrder | TrailStop | ReleaseHeld | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
 
 
 class Executor:

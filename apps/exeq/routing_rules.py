@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from apps.exeq.router import RoutingRules
-from config.sections import RoutingSection
+from config.routing_section import RoutingSection
 from config.text import ConfigError
 from domain.execution.routing import RoutedVenue
 

@@ -1,4 +1,7 @@
-"""Stop orders held in exeq, not at a venue: triggered once, when the market reaches their price, then routed by the quotes of that time."""
+"""Stop orders held in exeq, not at a venue: triggered once, when the market reaches their price, then routed by the quotes of that time.
+
+Trailing stops are looked at in the same step: see trailing_stops.py.
+"""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -6,6 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from apps.exeq.executor import Command, Executor
+from apps.exeq.trailing_stops import Seen, TrailingStops
 from domain.execution.projection import Executions
 from domain.market.quotes import Market, Quote
 from domain.order.commands import TriggerOrder
@@ -19,27 +23,32 @@ AT_ONCE_MAX: Final = 1000
 
 
 class StopOrders:
-    """Checks the market every LOOK_EVERY_S, not on each tick: a price that came and went between two checks triggers no stop."""
+    """Checks the market every LOOK_EVERY_S, not on each tick: a price that came and went between two checks triggers and moves no stop."""
 
-    def __init__(self, executor: Executor, executions: Executions, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
+    def __init__(
+        self, executor: Executor, executions: Executions, market: Market, clock: Clock, quote_age_max_ns: int, trailing: TrailingStops
+    ) -> None:
         self._executor = executor
         self._executions = executions
         self._market = market
         self._clock = clock
         self._quote_age_max_ns = quote_age_max_ns
+        self._trailing = trailing
 
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if self._executions.sleeping and self._executor.caught_up():
+            if (self._executions.held.sleeping or self._executions.held.trailing) and self._executor.caught_up():
                 self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
+                self._executor.ask_soon(self._trailing.look(self._seen, self._clock.monotonic_ns()))
+
+    def _seen(self, symbol: str) -> Seen:
+        quotes = self._market.quotes(symbol, self._clock.monotonic_ns() - self._quote_age_max_ns)
+        return {side: _best(quotes, side) for side in Side}
 
     def _woken(self) -> Iterator[Command]:
-        since = self._clock.monotonic_ns() - self._quote_age_max_ns
-        for symbol, stops in self._executions.sleeping.items():
-            quotes = self._market.quotes(symbol, since)
-            for side in Side:
-                best = _best(quotes, side)
+        for symbol, stops in self._executions.held.sleeping.items():
+            for side, best in self._seen(symbol).items():
                 if best is not None:
                     reached = _reached(stops.values(), side, best.touch(side))
                     yield from (_trigger(terms, best) for terms in reached if not self._executor.asks(terms.order_id))

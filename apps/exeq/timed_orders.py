@@ -30,22 +30,20 @@ class TimedOrders:
     async def run(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            if self._executions.timed and self._executor.caught_up():
+            if self._executions.held.timed and self._executor.caught_up():
                 self._executor.ask_soon([command for command, _ in zip(self._due(), range(AT_ONCE_MAX), strict=False)])
 
     def _due(self) -> Iterator[ReleaseHeld]:
         now = self._clock.now_ns()
-        for (at, symbol), orders in self._executions.timed.items():
-            if at <= now:
-                quoted = self._is_quoted(symbol, now - at)
-                yield from (ReleaseHeld(order_id=terms.order_id) for terms in orders.values() if self._may_go(terms, now, quoted=quoted))
+        for (at, symbol, time_in_force), orders in self._executions.held.timed.items():
+            if at <= now and (time_in_force is TimeInForce.CLS or self._is_quoted(symbol, now - at)):
+                yield from (ReleaseHeld(order_id=terms.order_id) for terms in orders.values() if self._may_go(terms, now))
 
     def _is_quoted(self, symbol: str, since_then_ns: int) -> bool:
         """Return whether a fresh quote arrived after the moment. Arrivals are on the steady clock, moments on the wall clock."""
         since = self._clock.monotonic_ns() - min(self._quote_age_max_ns, since_then_ns)
         return bool(self._market.quotes(symbol, since))
 
-    def _may_go(self, terms: OrderSubmitted, now: int, *, quoted: bool) -> bool:
-        ready = quoted or terms.time_in_force is TimeInForce.CLS
+    def _may_go(self, terms: OrderSubmitted, now: int) -> bool:
         in_session = terms.auction is not None and terms.auction.is_on(now)
-        return ready and in_session and not self._executor.asks(terms.order_id)
+        return in_session and not self._executor.asks(terms.order_id)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from nats.aio.client import Client
@@ -29,6 +29,7 @@ from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import StopOrders
 from apps.exeq.timed_orders import TimedOrders
+from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
 from apps.journal.snapshots import Snapshotter
@@ -45,6 +46,8 @@ from domain.instruments import Instrument
 from domain.market.quotes import STALE, Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
+
+MILLISECOND_NS: Final = 1_000_000
 
 
 async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Service:
@@ -94,7 +97,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
-    _watch_held(chassis, executor, market, clock, rules.quote_age_max_ns)
+    _watch_held(chassis, executor, market, clock, rules.quote_age_max_ns, instruments, switch)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
@@ -109,9 +112,19 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     return Service(router=routes, stats=stats)
 
 
-def _watch_held(chassis: Chassis[ExeqSettings], executor: Executor, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
+def _watch_held(
+    chassis: Chassis[ExeqSettings],
+    executor: Executor,
+    market: Market,
+    clock: Clock,
+    quote_age_max_ns: int,
+    instruments: Mapping[str, Instrument],
+    switch: ExeqKillSwitch,
+) -> None:
     """Start what releases the orders that wait here for a price or a time."""
-    chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.STOPS)
+    every_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS)
+    trailing = TrailingStops(executor, executor.executions, instruments, switch.forbids, every_ns)
+    chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns, trailing).run, tasks.STOPS)
     chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
 
 

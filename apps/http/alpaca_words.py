@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -64,7 +65,12 @@ _NUMBERS: Final = {401: UNAUTHORIZED, 403: FORBIDDEN, 404: NOT_FOUND, 422: UNPRO
 
 def _extra(refusal: Refusal) -> dict[str, Any]:
     own = {name: value for name, value in refusal.extra.items() if name not in _DROPPED}
-    return {"reason": refusal.code, **own}
+    return {"reason": refusal.code, **own, **_order_id(refusal)}
+
+
+def _order_id(refusal: Refusal) -> dict[str, Any]:
+    """Return the id of the order that a refusal names, written as clients know it: a UUID with dashes."""
+    return {"order_id": str(UUID(str(refusal.extra["order_id"])))} if "order_id" in refusal.extra else {}
 
 
 def _unauthorized(refusal: Refusal) -> AlpacaRefusal:
@@ -87,8 +93,7 @@ def _too_many(refusal: Refusal) -> AlpacaRefusal:
 
 
 def _not_unique(refusal: Refusal) -> AlpacaRefusal:
-    extra: dict[str, Any] = {"order_id": refusal.extra["order_id"]} if "order_id" in refusal.extra else {}
-    return AlpacaRefusal(422, MALFORMED, NOT_UNIQUE, **extra)
+    return AlpacaRefusal(422, MALFORMED, NOT_UNIQUE, **_order_id(refusal))
 
 
 def _follows(refusal: Refusal) -> AlpacaRefusal:

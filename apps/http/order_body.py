@@ -11,6 +11,7 @@ from apps.http.problem import ECHO_MAX, malformed, untradable
 from apps.http.schema import DISPLAY_QUANTITY, NUMBER, PRICE, described
 from domain.instruments import Denial, Instrument, display_denial, terms_denial
 from domain.order.commands import Terms
+from domain.order.trail import trail_denial
 from domain.values import OrderType, Side, TimeInForce
 
 _TYPE: Final = described("Defaults to limit if a price is given, else market.")
@@ -66,10 +67,10 @@ def terms_of(
     )
     if instrument is None:
         raise untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
-    if denial := terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only):
-        raise untradable(denial)
-    if (display := terms.display_quantity) is not None and (
-        denial := display_denial(instrument, display, terms.order_type, time_in_force, quantity, price, reduce_only=terms.reduce_only)
-    ):
+    denial = terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only)
+    denial = denial or trail_denial(instrument, terms.order_type, terms.trail)
+    if denial is None and (display := terms.display_quantity) is not None:
+        denial = display_denial(instrument, display, terms.order_type, time_in_force, quantity, price, reduce_only=terms.reduce_only)
+    if denial is not None:
         raise untradable(denial)
     return terms

@@ -54,6 +54,23 @@ def order_view(order: Order) -> View:
         "updated_at": rfc3339(order.updated_at),
         "closed_at": rfc3339(order.closed_at) if order.closed_at is not None else None,
         "version": order.version,
+        "trail": trail_view(order),
+    }
+
+
+def trail_view(order: Order) -> View | None:
+    """Return how a trailing stop follows the market, in the words of the request, and where it is. None for all other orders."""
+    trail = order.trail
+    if trail is None:
+        return None
+    return {
+        "trail_amount": trail.amount,
+        "trail_percent": trail.percent,
+        "trail_trigger": trail.trigger,
+        "limit_offset": trail.limit_offset,
+        "activation_price": trail.activation_price,
+        "best": order.best,
+        "stop_price": order.stop_price,
     }
 
 
@@ -115,6 +132,8 @@ def fix_view(event: OrderEvent, order: Order) -> View:
     if (status_type := list_status_type(event)) is not None and order.group is not None:
         words |= {"list_status_type": status_type, "list_order_status": list_order_status(order.group)}
         words |= {"contingency_type": contingency_type(order.group)}
+    if (shown := max_floor(event)) is not None:
+        words["max_floor"] = shown
     return words
 
 

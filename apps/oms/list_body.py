@@ -11,11 +11,13 @@ from apps.http.body import client_order_id_of, exact_number, identifier, read_ob
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
-from apps.oms.submit_body import Priority, TermsReader, moment
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
+from apps.oms.submit_body import Priority, TermsReader, moment, type_of
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
 from domain.order.commands import Terms
 from domain.order.group import ListTerms, ListType, Role, Trigger, list_id_of
+from domain.order.trail import Trail
 from domain.values import OrderType, Side, TimeInForce, derived_id, opposite, order_id_of
 
 LEGS_MAX: Final = 50
@@ -57,6 +59,11 @@ class LegBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     post_only: bool | UnsetType | None = UNSET
     reduce_only: bool | UnsetType | None = UNSET
     display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
+    trail_trigger: TrailWord = UNSET
+    limit_offset: TrailNumber = UNSET
+    activation_price: TrailPrice = UNSET
 
 
 _LIST: Final = msgspec.json.Decoder(ListBody)
@@ -118,6 +125,7 @@ class ListReader:
             _as_its_entry(leg, symbol, opposite(side), quantity)
         price = exact_number(leg.price, "price", negative=negative)
         stop_price = exact_number(leg.stop_price, "stop_price", negative=negative)
+        trail = read_trail(leg, negative=negative)
         client_order_id = client_order_id_of(leg.client_order_id) or derived_id("leg", list_id, str(number))
         return Terms(
             order_id=order_id_of(account, client_order_id),
@@ -125,7 +133,7 @@ class ListReader:
             client_order_id=client_order_id,
             symbol=symbol,
             side=opposite(side) if follows else side,
-            order_type=leg.type or _type_of(price, stop_price),
+            order_type=leg.type or _type_of(price, stop_price, trail),
             quantity=quantity,
             price=price,
             stop_price=stop_price,
@@ -137,6 +145,7 @@ class ListReader:
             group_id=list_id,
             role=str(_role(found.type, leg, number)),
             display_quantity=exact_number(leg.display_quantity, "display_quantity"),
+            trail=trail,
         )
 
 
@@ -154,10 +163,10 @@ def _leg(raw: msgspec.Raw, number: int) -> LegBody:
         raise of_leg(refusal, number) from None
 
 
-def _type_of(price: Decimal | None, stop_price: Decimal | None) -> OrderType:
-    if stop_price is not None:
+def _type_of(price: Decimal | None, stop_price: Decimal | None, trail: Trail | None) -> OrderType:
+    if stop_price is not None and trail is None:
         return OrderType.STOP if price is None else OrderType.STOP_LIMIT
-    return OrderType.MARKET if price is None else OrderType.LIMIT
+    return type_of(price, trail)
 
 
 def _required(value: Any, field: str) -> Any:
@@ -221,8 +230,8 @@ def _check_options(found: ListBody, made: Sequence[Terms]) -> None:
         if terms.reduce_only and found.type is not ListType.NONE:
             raise of_leg(no_list(f"reduce_only is not allowed in a list of type {found.type}", "/reduce_only"), number)
         needs_stop = terms.role == Role.STOP_LOSS
-        if terms.role in EXITS and needs_stop != (terms.stop_price is not None):
-            name = "a stop_loss needs a stop_price" if needs_stop else "a take_profit has no stop_price"
+        if terms.role in EXITS and needs_stop != (terms.stop_price is not None or terms.trail is not None):
+            name = "a stop_loss needs a stop_price, or a trail" if needs_stop else "a take_profit has no stop_price, and no trail"
             raise of_leg(no_list(name, "/stop_price"), number)
 
 

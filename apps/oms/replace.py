@@ -12,6 +12,7 @@ from apps.http.app import Refusal
 from apps.http.body import client_order_id_of, exact_number, read_struct
 from apps.http.problem import malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
+from apps.http.trail_body import TrailNumber, replaced_trail
 from apps.journal.shard_host import Landed, ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
@@ -22,8 +23,9 @@ from domain.order.group import HELD_ROLES, Role
 from domain.order.order import Asked, Order
 from domain.order.replace import reason_against, terms_wanted, under_way, weighs_more
 from domain.order.terms import replacement
+from domain.order.trail import Trail, trail_denial
 from domain.ports import Unavailable
-from domain.values import ZERO
+from domain.values import ZERO, plain
 
 FOLLOWING: Final = HELD_ROLES | {Role.ALTERNATIVE}
 """Roles of orders whose quantity their list sets."""
@@ -45,6 +47,8 @@ class ReplaceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     display_quantity: Annotated[msgspec.Raw | UnsetType, described("Cannot be replaced: 422.", oneOf=[*NUMBER_FORMS, {"type": "null"}])] = (
         UNSET
     )
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(ReplaceBody)
@@ -57,10 +61,16 @@ class NewTerms(NamedTuple):
     price: Decimal | None = None
     stop_price: Decimal | None = None
     client_order_id: str = ""
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
 
     @property
     def numbers(self) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
         return self.quantity, self.price, self.stop_price
+
+    @property
+    def trails(self) -> bool:
+        return self.trail_amount is not None or self.trail_percent is not None
 
 
 def read_replace(body: bytes, *, negative: bool = False) -> NewTerms:
@@ -70,8 +80,10 @@ def read_replace(body: bytes, *, negative: bool = False) -> NewTerms:
         raise untradable(Denial("display_quantity_not_replaceable"))
     price, stop_price = (exact_number(getattr(found, name), name, negative=negative) for name in ("price", "stop_price"))
     asked = NewTerms(exact_number(found.quantity, "quantity"), price, stop_price, client_order_id_of(found.client_order_id) or "")
-    if asked.numbers == (None, None, None):
-        raise malformed("at least one of quantity, price and stop_price is required")
+    trail_amount, trail_percent = (exact_number(getattr(found, name), name) for name in ("trail_amount", "trail_percent"))
+    asked = asked._replace(trail_amount=trail_amount, trail_percent=trail_percent)
+    if asked.numbers == (None, None, None) and not asked.trails:
+        raise malformed("at least one of quantity, price, stop_price, trail_amount and trail_percent is required")
     return asked
 
 
@@ -118,13 +130,14 @@ class ReplaceHandler:
                 raise untradable(Denial(event.reason, event.found, event.limit, event.unit))
 
     async def _replaced(self, order: Order, asked: NewTerms, by: str) -> Landed:
-        wanted = terms_wanted(order, *asked.numbers)
+        trail = _trail_wanted(order, asked)
+        wanted = terms_wanted(order, *asked.numbers, trail)
         replace_id, decision = order.next_replace_id, None
-        if not self._is_repeat(order, asked) and not order.closed and not under_way(order, wanted):
-            self._tradable(order, wanted)
+        if not self._is_repeat(order, asked, trail) and not order.closed and not under_way(order, wanted):
+            self._tradable(order, wanted, asked)
             if reason_against(order, wanted) is None and weighs_more(order, wanted):
                 decision = await self._decision(order, wanted, replace_id)
-            self._is_repeat(order, asked)  # another request may have used the name since; no other task runs before the commit
+            self._is_repeat(order, asked, trail)  # another request may have used the name since; no other task runs before the commit
         return await self._host.perform(
             ReplaceOrder(
                 order_id=order.order_id,
@@ -135,10 +148,11 @@ class ReplaceHandler:
                 price=asked.price,
                 stop_price=asked.stop_price,
                 decision=decision,
+                trail=trail,
             )
         )
 
-    def _is_repeat(self, order: Order, asked: NewTerms) -> bool:
+    def _is_repeat(self, order: Order, asked: NewTerms, trail: Trail | None) -> bool:
         """Return whether the order has had a replace with this name and these terms. Refusal 422 if the name was used for anything else."""
         if not asked.client_order_id:
             return False
@@ -146,25 +160,29 @@ class ReplaceHandler:
         if owner is None:
             return False
         for known in owner.generations if owner.order_id == order.order_id else ():
-            given = zip(asked.numbers, (known.quantity, known.price, known.stop_price), strict=True)
+            given = zip((*asked.numbers, trail), (known.quantity, known.price, known.stop_price, known.trail), strict=True)
             if known.number and known.client_order_id == asked.client_order_id and all(new in (None, old) for new, old in given):
                 return True
         raise reused(asked.client_order_id, owner)
 
-    def _tradable(self, order: Order, wanted: Asked) -> None:
+    def _tradable(self, order: Order, wanted: Asked, asked: NewTerms) -> None:
         instrument = self._instruments.get(order.symbol)
         if instrument is None:
             raise untradable(Denial("unknown_symbol", order.symbol))
-        denial = terms_denial(instrument, order.order_type, wanted.quantity, wanted.price, wanted.stop_price, reduce_only=order.reduce_only)
-        if denial is None and order.display_quantity is not None:
+        if order.trail is not None and asked.stop_price is not None:
+            raise untradable(Denial("stop_price_not_allowed", plain(asked.stop_price)))
+        new = replacement(order, wanted, "")
+        denial = terms_denial(instrument, new.order_type, new.quantity, new.price, new.stop_price, reduce_only=new.reduce_only)
+        denial = denial or trail_denial(instrument, new.order_type, new.trail)
+        if denial is None and new.display_quantity is not None:
             denial = display_denial(
                 instrument,
-                order.display_quantity,
-                order.order_type,
-                order.time_in_force,
+                new.display_quantity,
+                new.order_type,
+                new.time_in_force,
                 wanted.quantity,
-                wanted.price,
-                reduce_only=order.reduce_only,
+                new.price,
+                reduce_only=new.reduce_only,
                 may_cover=True,
             )
         if denial is not None:
@@ -177,6 +195,15 @@ class ReplaceHandler:
         terms = replacement(order, msgspec.structs.replace(wanted, quantity=leaves), replace_id)
         decision = self._forbidden(terms) or await self._risk.check(terms)
         return self._forbidden(terms) or decision
+
+
+def _trail_wanted(order: Order, asked: NewTerms) -> Trail | None:
+    """Return the new trail; None if it stays. Refusal 422 for an order that does not trail."""
+    if not asked.trails:
+        return None
+    if order.trail is None:
+        raise untradable(Denial("trail_not_allowed", str(order.order_type)))
+    return replaced_trail(order.trail, asked.trail_amount, asked.trail_percent)
 
 
 def _refusal(order: Order, reason: str) -> Refusal:

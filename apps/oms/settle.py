@@ -20,7 +20,8 @@ from apps.oms.submit import unavailable
 from domain.order.commands import Outcome, SettleOrder
 from domain.order.decider import decide
 from domain.order.events import OrderEvent, TransitionRefused
-from domain.order.order import Order, may_be_negative
+from domain.order.order import Order
+from domain.order.transition import may_be_negative
 from domain.ports import Clock, Unavailable
 from domain.values import ZERO
 

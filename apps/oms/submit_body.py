@@ -13,12 +13,14 @@ from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.execution.auctions import NO_SESSION, TOO_LATE
 from domain.instruments import Denial, Instrument, display_denial, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
+from domain.order.trail import Trail, trail_denial
 from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -47,7 +49,10 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
             pattern=CLIENT_ORDER_ID_PATTERN,
         ),
     ] = UNSET
-    type: Annotated[OrderType | UnsetType | None, described("Defaults to limit if a price is given, else market.")] = UNSET
+    type: Annotated[
+        OrderType | UnsetType | None,
+        described("Defaults to trailing_stop if it trails, else to limit if a price is given, else to market."),
+    ] = UNSET
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc. opg and cls wait for an opening or closing.")] = (
@@ -64,6 +69,11 @@ class SubmitBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         ),
     ] = UNSET
     display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
+    trail_trigger: TrailWord = UNSET
+    limit_offset: TrailNumber = UNSET
+    activation_price: TrailPrice = UNSET
 
 
 Touching = Callable[[str, Side], Candidate | None]
@@ -82,6 +92,13 @@ AuctionOf = Callable[[str, TimeInForce], Auction | Denial]
 def never_closing(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
     """Return that there is none: nothing closes here."""
     return Denial(NO_SESSION, symbol)
+
+
+def type_of(price: Decimal | None, trail: Trail | None) -> OrderType:
+    """Return the type of an order that names none."""
+    if trail is not None:
+        return OrderType.TRAILING_STOP
+    return OrderType.MARKET if price is None else OrderType.LIMIT
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
@@ -136,6 +153,7 @@ class TermsReader:
             raise account_not_yours()
         client_order_id = _client_order_id(parsed, idempotency_key)
         tif, quote = parsed.time_in_force or TimeInForce.GTC, None
+        trail = read_trail(parsed, negative=negative)
         if quantity is None:
             quantity, quote = self.sized(parsed.symbol, parsed.side, notional or ZERO, price)
         return Terms(
@@ -144,7 +162,7 @@ class TermsReader:
             client_order_id=client_order_id,
             symbol=parsed.symbol,
             side=parsed.side,
-            order_type=parsed.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
+            order_type=parsed.type or type_of(price, trail),
             quantity=quantity,
             price=price,
             stop_price=stop_price,
@@ -157,6 +175,7 @@ class TermsReader:
             notional=notional,
             quote=quote,
             display_quantity=exact_number(parsed.display_quantity, "display_quantity"),
+            trail=trail,
         )
 
     def account_of(self, own: str) -> str:
@@ -196,6 +215,7 @@ class TermsReader:
         return (
             (None if terms.notional is None else _notional_denial(instrument, terms))
             or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
+            or trail_denial(instrument, terms.order_type, terms.trail)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
             or (None if terms.display_quantity is None else self._display_denial(instrument, terms, terms.display_quantity))
             or _expiry_denial(terms, now_ns)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
+from fastapi import APIRouter
 from nats.aio.client import Client
 from prometheus_client.core import Metric
 
@@ -17,7 +18,7 @@ from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
-from apps.oms import admin, history_client, instrument_list, list_routes, settle
+from apps.oms import admin, equity, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
@@ -26,13 +27,16 @@ from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_assembly import stream
 from apps.oms.alpaca.wiring import FacadeParts
+from apps.oms.bounded_reads import BoundedReads
 from apps.oms.command_handler import CommandHandler
+from apps.oms.equity import EquityReads
 from apps.oms.expiry import OrderExpiry
 from apps.oms.history_client import HistoryProcess
 from apps.oms.kill_switch import OmsKillSwitch
 from apps.oms.list_rules import list_rules
 from apps.oms.list_upkeep import ListUpkeep
 from apps.oms.lists import ListHandler
+from apps.oms.market_reads import MarketReads
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.reconciliation import PositionReconciliation, beside
@@ -107,15 +111,15 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
     replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(chassis, instruments, venues, market, clock)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
-    routes.include_router(instrument_list.router(instruments, venues, controls.listings))
-    routes.include_router(admin.router(Admin(verification)))
+    _include(routes, instrument_list.router(instruments, venues, controls.listings), admin.router(Admin(verification)))
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
     routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only}
     kept["lists"] = _lists_upkeep(chassis, host)
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
     assets = AssetBook(instruments.values(), _calendars(venues.values()))
-    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics)
+    tables = _tables(chassis, routes, clock)
+    parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, *tables)
 
     async def stop_intake() -> None:
         intake.stopping = True
@@ -191,6 +195,18 @@ def _lists_upkeep(chassis: Chassis[OmsSettings], host: ShardHost) -> ListUpkeep:
     chassis.spawn(upkeep.run, tasks.LISTS)
     metrics_page.read(chassis.registry, upkeep.series)
     return upkeep
+
+
+def _include(routes: APIRouter, *others: APIRouter) -> None:
+    for each in others:
+        routes.include_router(each)
+
+
+def _tables(chassis: Chassis[OmsSettings], routes: APIRouter, clock: Clock) -> tuple[EquityReads, MarketReads]:
+    """Build the reads of equity samples, with their route, and of the recorded market."""
+    samples = EquityReads(stores.equity(chassis), BoundedReads(), clock)
+    routes.include_router(equity.router(samples))
+    return samples, MarketReads(stores.recorded_market(chassis), BoundedReads())
 
 
 def _intake(settings: OmsSettings, host: ShardHost, risk: RiskCheck, switch: OmsKillSwitch) -> SubmitHandler:

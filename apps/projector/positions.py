@@ -66,6 +66,10 @@ class PositionsProjection:
         self._published_seq: int | None = None
         self._one_at_a_time = asyncio.Lock()
 
+    def accounts(self) -> set[str]:
+        """Return the accounts that ever traded."""
+        return {account for account, _ in self._book.positions}
+
     async def begin(self) -> int:
         """Load the store and return its checkpoint, read before the positions: if another writer intervenes, the next step is refused.
 

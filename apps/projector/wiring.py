@@ -6,12 +6,15 @@ from typing import Final
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
+from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import access, control_journal, journals, nats, stores
 from apps.journal.shared_journal import SharedReading
+from apps.projector.equity import EquitySampler
 from apps.projector.fills import FillsProjection
 from apps.projector.metrics import ProjectorMetrics
 from apps.projector.positions import PositionsProjection
 from apps.projector.projection_loop import ProjectionLoop
+from apps.runtime import metrics as metrics_page
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.histogram import Hops
@@ -44,7 +47,27 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
         ProjectionLoop(reading, projection, wait_s=wait_s, hops=hops)
         for projection, wait_s in ((positions, float(settings.projection.projection_wait_ms) / 1000), (fills, FILLS_WAIT_S))
     ]
+    sampler = _sampler(chassis, positions)
     for keeper, task in zip(keepers, (tasks.POSITIONS, tasks.FILLS), strict=True):
         chassis.ready.depend(keeper.projection.name, keeper.behind)
         chassis.spawn(keeper.run, task)
-    return Service(stats=ProjectorMetrics(chassis.registry, positions, fills, keepers).stats)
+    measures = ProjectorMetrics(chassis.registry, positions, fills, keepers)
+    return Service(stats=lambda: measures.stats() | {"equity": sampler.stats()})
+
+
+def _sampler(chassis: Chassis[ProjectorSettings], positions: PositionsProjection) -> EquitySampler:
+    """Start the samples of equity. Neither /ready nor /health depends on them."""
+    settings = chassis.settings
+    valkey, projection = settings.valkey, settings.projection
+    published = ValkeySnapshots.at(
+        str(valkey.url),
+        database=projection.portfolios_db,
+        timeout_ms=float(valkey.timeout_ms),
+        connections_max=valkey.max_connections,
+    )
+    chassis.exits.push_async_callback(published.close)
+    every_s, keep_days = projection.equity_interval_sec, projection.equity_keep_days
+    sampler = EquitySampler(published, positions.accounts, stores.equity(chassis), SystemClock(), every_s, keep_days)
+    chassis.spawn(sampler.run, tasks.EQUITY)
+    metrics_page.read(chassis.registry, sampler.series)
+    return sampler

@@ -21,6 +21,7 @@ from apps.risk.metrics import RiskMetrics
 from apps.runtime.logs import get_logger
 from apps.runtime.loop_share import LoopShare
 from domain.order.commands import RiskDecision, Terms
+from domain.order.trail import Trail
 from domain.values import OrderType, Side, TimeInForce
 
 log = get_logger()
@@ -47,6 +48,7 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     post_only: bool = False
     reduce_only: bool = False
     display_quantity: Decimal | None = None
+    trail: Trail | None = None
 
     def terms(self) -> Terms:
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}

@@ -9,6 +9,7 @@ from apps.runtime.log_limit import LogLimit
 from apps.runtime.logs import get_logger
 from domain.instruments import Denial, terms_denial
 from domain.order.commands import RiskDecision, Terms
+from domain.order.trail import trail_denial
 from domain.risk.checks import ExplainedCheck
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
@@ -98,6 +99,7 @@ class CheckService:
         if not IDENTIFIER.fullmatch(terms.account) or (terms.order_id and not IDENTIFIER.fullmatch(terms.order_id)):
             return "malformed"
         denial = terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
+        denial = denial or trail_denial(instrument, terms.order_type, terms.trail)
         if denial is None or (terms.replaces and denial.code == "notional_too_small"):
             return None  # a replace checks only the remaining quantity, which may be small
         return denial.code

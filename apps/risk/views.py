@@ -65,11 +65,15 @@ def holdings_view(account: Account, holdings: Iterable[Holding]) -> View:
 
 def _sums_view(risk: Risk, account: Account) -> View:
     rate = risk.limits.margin_rate
+    short = sum((holding.value for holding in account.holdings.values() if holding.quantity < ZERO), ZERO)
     return {
         "account": account.name,
         "as_of_seq": risk.fold.seq,
         "currency": LIMITS_CURRENCY,
         "equity": account.equity,
+        "cash": account.cash,
+        "long_value": account.value - short,
+        "short_value": short,
         "initial_buying_power": risk.limits.buying_power_initial,
         "gross_exposure": account.gross,
         "worst_case_exposure": account.worst,

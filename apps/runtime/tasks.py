@@ -99,6 +99,7 @@ CLOSES: Final = _housekeeping("simulated closes", "the closes of a past day are 
 # projector
 POSITIONS: Final = _vital("positions", "a projection is started again from the state of its store")
 FILLS: Final = _vital("fills", "a projection is started again from the state of its store")
+EQUITY: Final = _housekeeping("equity", "a sample of equity is missing; samples that waited for the store are lost")
 LISTINGS: Final = _housekeeping("listings", "a position in a delisted symbol is published without its currency for a moment")
 
 # gateway
@@ -196,7 +197,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         ROOM,
         SYNC,
     ),
-    "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, LISTINGS, MARK, CONTROLS_NOTED),
+    "projector": (*_EVERYWHERE, *_ACCESS, TURN, POSITIONS, FILLS, EQUITY, LISTINGS, MARK, CONTROLS_NOTED),
     "sink-ticks": (*_EVERYWHERE, *_ACCESS, TURN, SINK, BAR_CLOSES, TICK_DAYS, MARK, CONTROLS_NOTED),
     "sink-alt": (*_EVERYWHERE, *_ACCESS, TURN, SINK, MARK, CONTROLS_NOTED),
     "desk": (

@@ -252,7 +252,7 @@ def check_settled(audit: Audit, reserved: Iterable[str]) -> Iterator[Violation]:
 def _may_wait(order: Order) -> bool:
     """Return whether the order may wait longer: a held leg, a stop that the market has not reached, an opening or closing not come."""
     held = order.role in HELD_ROLES and order.status is State.RISK_CHECKED
-    waits = (order.exclusive and not order.triggered) or order.waits_for_auction
+    waits = ((order.exclusive or order.trail is not None) and not order.triggered) or order.waits_for_auction
     return held or (waits and order.status is State.QUEUED)
 
 

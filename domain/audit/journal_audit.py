@@ -16,7 +16,7 @@ from domain.order.index import TRIGGERS_OF, trigger_of
 from domain.order.lifecycle import CLOSED, State
 from domain.order.order import Order, evolve
 from domain.position.position import PositionBook
-from domain.values import AT_SESSIONS, ZERO, signed
+from domain.values import AT_SESSIONS, ZERO, Side, signed
 
 VIOLATIONS_MAX: Final = 1000
 """More violations than this add no information."""
@@ -199,6 +199,8 @@ class Audit:
                 line.price = event.reference if event.reference is not None else line.price
             case e.OrderReleased() if event.venue:
                 self._in_time(line, event, seq)
+            case e.StopTrailed() | e.OrderTriggered():
+                self._followed(line.order, event, seq)
             case e.OrderRouted():
                 if line.order.auction is not None:
                     self._in_time(line, event, seq)
@@ -234,12 +236,6 @@ class Audit:
                 line.busted.add((event.venue, event.exec_id))
                 self.stakes[event.account, event.symbol].surprised = True
 
-    def _succeeded(self, order_id: str) -> None:
-        if (line := self.lines.get(order_id)) is not None:
-            self._uncount(line)
-            line.successor = True
-            self._count(line)
-
     def _in_time(self, line: ObservedOrder, event: e.OrderReleased | e.OrderRouted, seq: int) -> None:
         """Check that an order for an opening or closing is released and routed from then on, before the session ends, in this order."""
         auction, what = line.order.auction, type(event).__name__
@@ -259,6 +255,30 @@ class Audit:
                 self.violated(
                     "displayed", seq, f"{leg.venue} may show {leg.display_quantity} of {leg.route_id}, and the client said {display}"
                 )
+
+    def _followed(self, order: Order, event: e.StopTrailed | e.OrderTriggered, seq: int) -> None:
+        """Check that a trailing stop only tightens, and only while it waits for its stop price, which is then reached."""
+        where, moves = f"{seq} order {order.order_id}", isinstance(event, e.StopTrailed)
+        if (order.trail is None) is (event.stop_price is not None):
+            self.violated("stop_trails", where, f"{type(event).__name__} of an order of type {order.order_type}")
+            return
+        if order.status is not State.QUEUED or order.triggered:
+            self.violated("stop_trails", where, f"{type(event).__name__} of an order that is {order.status} and no longer waits")
+        if event.stop_price is None:
+            return
+        old, sign = order.stop_price, 1 if order.side is Side.SELL else -1
+        if old is not None and (sign * event.stop_price < sign * old or (moves and event.stop_price == old)):
+            self.violated("stop_trails", where, f"its stop price went from {old} to {event.stop_price}, which is not tighter")
+        if order.best is not None and (event.best is None or sign * event.best < sign * order.best):
+            self.violated("stop_trails", where, f"its best price went from {order.best} to {event.best}")
+        if isinstance(event, e.OrderTriggered) and sign * event.price > sign * event.stop_price:
+            self.violated("stop_trails", where, f"it was triggered at {event.price}, and its stop price is {event.stop_price}")
+
+    def _succeeded(self, order_id: str) -> None:
+        if (line := self.lines.get(order_id)) is not None:
+            self._uncount(line)
+            line.successor = True
+            self._count(line)
 
     def _named(self, line: ObservedOrder, event: e.ReplaceRequested | e.OrderReplaced, seq: int) -> None:
         """Check that the name of a replace was never used in the account."""

@@ -18,7 +18,18 @@ ADDED: Final = ("cancel_wanted", "closed_at", "generation", "generations")
 """Fields that later releases added to orders. They follow from the events like all others and are left out, so that hashes recorded
 before stay valid.
 """
-ADDED_IF_SET: Final = ("asked_notional", "auction", "group_id", "role", "exclusive", "waits_for", "group", "display_quantity")
+ADDED_IF_SET: Final = (
+    "asked_notional",
+    "auction",
+    "group_id",
+    "role",
+    "exclusive",
+    "waits_for",
+    "group",
+    "display_quantity",
+    "trail",
+    "best",
+)
 """Fields that later releases added to orders, and that are left out while they are empty."""
 
 

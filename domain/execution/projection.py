@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from domain.execution.held_orders import HeldOrders
 from domain.execution.queue import PriorityQueue
 from domain.execution.venue_health import VenueHealth
 from domain.order import events as e
@@ -24,7 +25,7 @@ OLDER_SHAPES: Final = (
     "2-c6a424703ad3255f42015a1a5fb75660",
     "2-f57ab318a5a586dbecce87cb6d336c1a",
 )
-"""Before orders had auctions; before replaces had names and orders had lists; and 0.1.0, where an OrderRouted had neither unit nor epoch.
+"""Before orders had auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or epoch.
 Defaults stand for them.
 """
 
@@ -51,12 +52,16 @@ class Working(msgspec.Struct, array_like=True, gc=False):
 
 
 class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list."""
+    """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list.
+
+    `best`: the best prices that the journal has of trailing stops, by order.
+    """
 
     waiting: tuple[Waiting, ...]
     working: tuple[Working, ...]
     routed: tuple[e.OrderRouted, ...]
     aside: tuple[str, ...] = ()
+    best: tuple[tuple[str, Decimal], ...] = ()
 
 
 class Executions:
@@ -68,11 +73,7 @@ class Executions:
 
     def __init__(self, shard: int = 0, *, holds_stops: bool = False) -> None:
         self._shard = shard
-        self._holds_stops = holds_stops
-        self.sleeping: dict[str, dict[str, e.OrderSubmitted]] = {}
-        """Stops that wait here for their price, by symbol; without `holds_stops` only the exclusive ones, the others wait at venues."""
-        self.timed: dict[tuple[int, str], dict[str, e.OrderSubmitted]] = {}
-        """Orders that wait here for an opening or closing, by its time and their symbol."""
+        self.held = HeldOrders(holds_stops=holds_stops)
         self._aside: dict[str, None] = {}
         """Triggered stops that are not routed before OrderReleased."""
         self._waiting: dict[str, Waiting] = {}
@@ -88,7 +89,8 @@ class Executions:
 
     def state(self) -> ExecutionsState:
         """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
-        return ExecutionsState(tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values()), tuple(self._aside))
+        waiting, working, routed = tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values())
+        return ExecutionsState(waiting, working, routed, tuple(self._aside), tuple(self.held.best.items()))
 
     def restore(self, state: ExecutionsState) -> None:
         """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""
@@ -98,6 +100,7 @@ class Executions:
         self.working = {working.terms.order_id: working for working in state.working}
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
         self._aside = dict.fromkeys(state.aside)
+        self.held.best = dict(state.best)
         for waiting in state.waiting:
             self.queue_again(waiting.terms.order_id)
 
@@ -112,6 +115,8 @@ class Executions:
                 self._queue(event)
             case e.OrderTriggered():
                 self._trigger(event)
+            case e.StopTrailed():
+                self._trail(event)
             case e.OrderReleased():
                 self._release(event.order_id)
             case e.OrderRouted():
@@ -151,28 +156,23 @@ class Executions:
     def _put(self, terms: e.OrderSubmitted, queued_at: int) -> None:
         if terms.order_id in self._aside:
             return
-        if terms.auction is not None:
-            self.timed.setdefault((terms.auction.at, terms.symbol), {})[terms.order_id] = terms
-        elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
-            self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
-        else:
+        if not self.held.put(terms):
             self.queue.put(terms, queued_at)
 
-    def _wake(self, terms: e.OrderSubmitted) -> None:
-        """Take the order out of those that wait here for their price or time."""
-        if (stops := self.sleeping.get(terms.symbol)) and stops.pop(terms.order_id, None) and not stops:
-            del self.sleeping[terms.symbol]
-        if terms.auction is not None:
-            key = terms.auction.at, terms.symbol
-            if (held := self.timed.get(key)) and held.pop(terms.order_id, None) and not held:
-                del self.timed[key]
+    def _trail(self, event: e.StopTrailed) -> None:
+        if waiting := self._waiting.get(event.order_id):
+            terms = msgspec.structs.replace(waiting.terms, stop_price=event.stop_price)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms)
+            self.held.best[event.order_id] = event.best
+            self.queue_again(event.order_id)
 
     def _trigger(self, event: e.OrderTriggered) -> None:
         """Turn the stop into a market or limit order; it keeps its place in the queue."""
         if waiting := self._waiting.get(event.order_id):
-            self._wake(waiting.terms)
-            kind = OrderType.MARKET if waiting.terms.price is None else OrderType.LIMIT
-            terms = msgspec.structs.replace(waiting.terms, order_type=kind, stop_price=None)
+            self.held.wake(waiting.terms)
+            price = waiting.terms.price if event.limit_price is None else event.limit_price
+            kind = OrderType.MARKET if price is None else OrderType.LIMIT
+            terms = msgspec.structs.replace(waiting.terms, order_type=kind, price=price, stop_price=None)
             self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
             if event.waits_for:
                 self._aside[event.order_id] = None
@@ -183,7 +183,7 @@ class Executions:
         self._aside.pop(order_id, None)
         waiting = self._waiting.get(order_id)
         if waiting and waiting.terms.auction is not None:
-            self._wake(waiting.terms)
+            self.held.wake(waiting.terms)
             terms = msgspec.structs.replace(waiting.terms, auction=None, time_in_force=TimeInForce.DAY)
             self._waiting[order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
         self.queue_again(order_id)
@@ -192,7 +192,7 @@ class Executions:
         waiting = self._waiting.pop(event.order_id)
         terms = waiting.terms
         self.queue.discard(event.order_id)
-        self._wake(terms)
+        self.held.wake(terms)
         self.working[terms.order_id] = Working(terms, event.legs, event.at, tried=waiting.tried)
         self.routed[event.order_id] = event
         if len(self.routed) > ROUTED_KEPT_MAX:
@@ -252,11 +252,13 @@ class Executions:
 
     def _replaced(self, event: e.OrderReplaced) -> None:
         """Apply new terms. A queued order keeps its place; a route chosen for its old terms will be refused."""
-        changed = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
+        changed: dict[str, object] = {"quantity": event.quantity, "price": event.price, "stop_price": event.stop_price}
         if waiting := self._waiting.get(event.order_id):
             changed["stop_price"] = _still_stop(waiting.terms, event)
+            if event.trail is not None:
+                changed["trail"] = event.trail
             terms = msgspec.structs.replace(waiting.terms, **changed)
-            self._waiting[event.order_id] = Waiting(terms, waiting.queued_at, waiting.tried)
+            self._waiting[event.order_id] = msgspec.structs.replace(waiting, terms=terms)
             self.queue.change(terms)
             self.queue_again(event.order_id)
         elif working := self.working.get(event.order_id):
@@ -274,7 +276,7 @@ class Executions:
 
     def _close(self, event: e.OrderEvent) -> None:
         if waiting := self._waiting.pop(event.order_id, None):
-            self._wake(waiting.terms)
+            self.held.wake(waiting.terms)
         self.queue.discard(event.order_id)
         self._aside.pop(event.order_id, None)
         working = self.working.pop(event.order_id, None)

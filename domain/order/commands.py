@@ -9,6 +9,7 @@ from domain.instruments import Denial
 from domain.order.auction import Auction
 from domain.order.events import Candidate, Leg
 from domain.order.group import ListTerms as ListTerms
+from domain.order.trail import Trail
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
@@ -59,6 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of an iceberg: how much of it a venue shows at a time."""
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
+    trail: Trail | None = None
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc=False):
@@ -98,6 +100,7 @@ class ReplaceOrder(ClientCommand, frozen=True, kw_only=True, tag="replace", gc=F
     stop_price: Decimal | None = None
     source: str = "client"
     decision: RiskDecision | None = None
+    trail: Trail | None = None
 
 
 class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
@@ -127,11 +130,24 @@ class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
 
 
 class TriggerOrder(ExeqCommand, frozen=True, kw_only=True, tag="trigger", gc=False):
-    """The market reached the stop price of an order that waits at exeq. oms fills in `waits_for`: see OrderTriggered."""
+    """The market reached the stop price of an order that waits at exeq. oms fills in `waits_for`: see OrderTriggered.
+
+    `stop_price` and `best`: those of a trailing stop, which may be tighter than the last recorded ones.
+    """
 
     venue: str
     price: Decimal
     waits_for: tuple[str, ...] = ()
+    stop_price: Decimal | None = None
+    best: Decimal | None = None
+
+
+class TrailStop(ExeqCommand, frozen=True, kw_only=True, tag="trail", gc=False):
+    """A trailing stop followed the market: `best` is the best price that it has seen, at `venue`."""
+
+    venue: str
+    stop_price: Decimal
+    best: Decimal
 
 
 class ReleaseHeld(ExeqCommand, frozen=True, kw_only=True, tag="release_held", gc=False):
@@ -336,6 +352,7 @@ OrderCommand = (
     | ExpireOrder
     | TriggerOrder
     | ReleaseHeld
+    | TrailStop
     | RouteOrder
     | RefuseRoute
     | DoubtRoute
@@ -350,7 +367,17 @@ OrderCommand = (
 )
 
 ServiceCommand = (
-    CancelOrder | TriggerOrder | ReleaseHeld | RouteOrder | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | BookReport | TakeShard
+    CancelOrder
+    | TriggerOrder
+    | TrailStop
+    | ReleaseHeld
+    | RouteOrder
+    | RefuseRoute
+    | DoubtRoute
+    | ConfirmRoute
+    | RouteAbsent
+    | BookReport
+    | TakeShard
 )
 """The commands that other services may send to oms, in lists."""
 

@@ -14,6 +14,7 @@ from domain.order.order import Order, evolve
 from domain.order.replace import replace
 from domain.order.route_end import not_sent
 from domain.order.terms import recorded
+from domain.order.trail import limit_after, tighter
 from domain.order.transition import Events, must, refused
 from domain.order.venue_reports import reported
 from domain.values import ZERO, bounded
@@ -101,7 +102,17 @@ def _expire(order: Order, command: c.ExpireOrder, now: int) -> Events:
 
 def _trigger(order: Order, command: c.TriggerOrder, now: int) -> Events:
     """Record the trigger once. An order that is no longer queued needs none."""
-    if order.status is not State.QUEUED or order.triggered or order.stop_price is None or not bounded(command.price):
+    if not _asleep(order) or not bounded(command.price):
+        return ()
+    stop_price, best, limit_price = None, None, None
+    if order.trail is not None:
+        stop_price, best = order.stop_price, order.best
+        if _follows(order, command.stop_price, command.best):
+            stop_price, best = command.stop_price, command.best
+        if stop_price is None:
+            return ()
+        limit_price = limit_after(order.trail, order.side, stop_price)
+    elif order.stop_price is None:
         return ()
     return (
         e.OrderTriggered(
@@ -111,8 +122,39 @@ def _trigger(order: Order, command: c.TriggerOrder, now: int) -> Events:
             venue=command.venue,
             price=command.price,
             waits_for=command.waits_for,
+            stop_price=stop_price,
+            best=best,
+            limit_price=limit_price,
         ),
     )
+
+
+def _trail(order: Order, command: c.TrailStop, now: int) -> Events:
+    """Record the tighter stop price. One that is not tighter is late, and an order that no longer waits for its stop price needs none."""
+    if not _asleep(order) or not _follows(order, command.stop_price, command.best):
+        return ()
+    return (
+        e.StopTrailed(
+            order_id=order.order_id,
+            at=now,
+            status=order.status,
+            venue=command.venue,
+            stop_price=command.stop_price,
+            best=command.best,
+        ),
+    )
+
+
+def _asleep(order: Order) -> bool:
+    """Return whether the order may wait for its stop price."""
+    return order.status is State.QUEUED and not order.triggered
+
+
+def _follows(order: Order, stop_price: Decimal | None, best: Decimal | None) -> bool:
+    """Return whether a trailing stop may move there: only nearer to the market."""
+    if order.trail is None or stop_price is None or best is None or not (bounded(stop_price) and bounded(best)):
+        return False
+    return tighter(order.side, stop_price, order.stop_price)
 
 
 def _release(order: Order, command: c.ReleaseOrder, now: int) -> Events:
@@ -171,6 +213,7 @@ COMMANDS: dict[type[c.OrderCommand], Callable[[Order, Any, int], Events]] = {
     c.ExpireOrder: _expire,
     c.TriggerOrder: _trigger,
     c.ReleaseHeld: _release_held,
+    c.TrailStop: _trail,
     c.RouteOrder: _route,
     c.RefuseRoute: not_sent,
     c.DoubtRoute: doubted,

@@ -17,6 +17,7 @@ from domain.order.journal_events import Foreign as Foreign
 from domain.order.journal_events import JournalAccepted as JournalAccepted
 from domain.order.journal_events import ShardHeld as ShardHeld
 from domain.order.journal_events import ShardTaken as ShardTaken
+from domain.order.trail import Trail
 from domain.values import Liquidity, OrderType, Side, TimeInForce
 
 
@@ -64,6 +65,8 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     until the other exit of its list has ended.
 
     `display_quantity`: the order is an iceberg, of which a venue shows no more than that at a time.
+
+    `trail`: a trailing stop, which waits at exeq in any case. Its `stop_price` is the first one, if the client gave one.
     """
 
     account: str
@@ -86,6 +89,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     notional: Decimal | None = None
     quote: Candidate | None = None
     display_quantity: Decimal | None = None
+    trail: Trail | None = None
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -111,12 +115,24 @@ class OrderQueued(Event, frozen=True, kw_only=True, tag=True, gc=False):
 class OrderTriggered(Event, frozen=True, kw_only=True, tag=True, gc=False):
     """The market reached the stop price while no venue had the order: it is a market or limit order from now on. `price` is the touch.
 
-    `waits_for`: orders of its list that must have ended first. It is not routed before OrderReleased.
+    `waits_for`: orders of its list that must have ended first. It is not routed before OrderReleased. Of a trailing stop: `stop_price` and
+    `best` are the ones that it had then, `price` is of the kind that it follows, and `limit_price` is its limit, if it has one.
     """
 
     venue: str
     price: Decimal
     waits_for: tuple[str, ...] = ()
+    stop_price: Decimal | None = None
+    best: Decimal | None = None
+    limit_price: Decimal | None = None
+
+
+class StopTrailed(Event, frozen=True, kw_only=True, tag=True, gc=False):
+    """A trailing stop followed the market to a tighter stop price. `best` is the best price that it has seen, at `venue`."""
+
+    venue: str
+    stop_price: Decimal
+    best: Decimal
 
 
 class OrderReleased(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -273,7 +289,7 @@ class ReplaceRequested(Requested, frozen=True, kw_only=True, tag=True, gc=False)
 class OrderReplaced(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     """The order has these terms now: its venue reported them, or no venue had the order yet.
 
-    `client_order_id`: as in ReplaceRequested, for a replace that no venue was asked for.
+    `client_order_id`: as in ReplaceRequested, for a replace that no venue was asked for. `trail`: of a trailing stop, if it changed.
     """
 
     replace_id: str
@@ -288,6 +304,7 @@ class OrderReplaced(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     route_id: str | None = None
     venue: str | None = None
     report_seq: int | None = None
+    trail: Trail | None = None
 
 
 class ReplaceRejected(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -354,6 +371,7 @@ OrderEvent = (
     | OrderRiskChecked
     | OrderQueued
     | OrderTriggered
+    | StopTrailed
     | OrderReleased
     | OrderRejected
     | OrderRouted

@@ -27,6 +27,7 @@ _STATUS: Final = {
 _TYPES: Final[dict[type[e.Event], str]] = {
     e.OrderSubmitted: "A",
     e.OrderTriggered: "L",
+    e.StopTrailed: "D",
     e.RouteAcknowledged: "0",
     e.OrderFilled: "F",
     e.TradeBusted: "H",
@@ -62,6 +63,11 @@ def exec_type(event: e.OrderEvent) -> str | None:
     return _TYPES.get(type(event))
 
 
+def max_floor(event: e.OrderEvent) -> Decimal | None:
+    """Return MaxFloor (111) of a new order: what an iceberg shows at a time. None for one that is shown whole, and for other events."""
+    return event.display_quantity if isinstance(event, e.OrderSubmitted) else None
+
+
 OCO, OTO, OUO = "1", "2", "3"
 _LIST_STATUS_TYPES: Final[dict[type[e.Event], str]] = {
     e.ListSubmitted: "1",  # acknowledgement
@@ -93,8 +99,3 @@ def list_order_status(group: OrderGroup) -> str:
     if group.ended:
         return "6"
     return "4" if group.cancelling else "3"
-
-
-def max_floor(event: e.OrderEvent) -> Decimal | None:
-    """Return MaxFloor (111) of a new order: what an iceberg shows at a time. None for one that is shown whole, and for other events."""
-    return event.display_quantity if isinstance(event, e.OrderSubmitted) else None

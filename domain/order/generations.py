@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from domain.order.trail import Trail
 from domain.values import ZERO
 
 GENERATIONS_MAX: Final = 64
@@ -45,6 +46,7 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     refused: bool = False
     cum_quantity: Decimal = ZERO
     notional: Decimal = ZERO
+    trail: Trail | None = None
 
 
 Generations = tuple[Generation, ...]

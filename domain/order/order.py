@@ -1,6 +1,6 @@
 """One order as its events made it. `evolve` changes it and never refuses."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import reduce
 from typing import Any, Final
@@ -18,6 +18,8 @@ from domain.order.parts import Parked as Parked
 from domain.order.parts import Replacing as Replacing
 from domain.order.parts import Route as Route
 from domain.order.parts import Trade as Trade
+from domain.order.parts import changed, counted, parked
+from domain.order.trail import Trail
 from domain.values import ZERO, OrderType, Side, TimeInForce, average
 
 UNKNOWN_TRADE: Final = "unknown_trade"
@@ -35,23 +37,17 @@ TIMES_UP: Final = frozenset({"order_timeout", "expire_at", "session_end"})
 """The reasons for which oms itself cancels an order at its venue; the order then counts as expired."""
 
 
-class _Named(msgspec.Struct):
-    """The trade that a pending report refers to."""
-
-    exec_id: str = ""
-    ref_exec_id: str = ""
-
-
 class Order(msgspec.Struct, kw_only=True, gc=False):
     """State of one order. Only its decider changes it; `seqs` and `commit` are bookkeeping of the host, not of the order.
 
     `refused`: rejected before it was ever queued, which is also the result of its submit. `source` and `reason` are what ended it and why;
     while a control (a kill switch, a block) or `reduce_only` cancels it, they name that. `reference` is the price at which risk counts it.
-    `asked` holds its first terms, once they were replaced. `expiring`: its cancel was requested because its time was over.
-    `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
+    `asked` holds its first terms, once they were replaced or its stop has trailed. `expiring`: its cancel was requested because its time
+    was over. `cancel_wanted`: its cancel was requested and not refused. A doubt in between does not reset it.
     `auction`: see OrderSubmitted; `triggered` then says that it has come.
     `group_id` and `role`: its list, and what it does there. `group`: the state of that list, if this order is its lead. `exclusive` and
     `waits_for`: see OrderSubmitted and OrderTriggered.
+    `trail`: of a trailing stop; `stop_price` is its present one, and `best` the best price that it has seen.
     `asked_notional`: the money that its first quantity was made from, if it was; `notional` is what it traded.
     `generation` is the number of the current terms; `generations` are all, once one was asked for: see generations.py.
     `closed_at`: the time of the event that brought it into the closed state that it is in; None while it is open.
@@ -79,6 +75,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     exclusive: bool = False
     asked_notional: Decimal | None = None
     display_quantity: Decimal | None = None
+    trail: Trail | None = None
     status: State = State.NEW
     version: int = 0
     cum_quantity: Decimal = ZERO
@@ -106,6 +103,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     closed_at: int | None = None
     generation: int = 0
     generations: g.Generations = ()
+    best: Decimal | None = None
     seqs: tuple[int, ...] = ()
     commit: int = 0
 
@@ -153,9 +151,8 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
         if number != self.generation:
             return known
         at, name = (known.at, known.client_order_id) if known else (self.created_at, self.client_order_id)
-        return g.Generation(
-            number, at, self.quantity, self.price, self.stop_price, name, cum_quantity=self.cum_quantity, notional=self.notional
-        )
+        numbers = self.quantity, self.price, self.stop_price
+        return g.Generation(number, at, *numbers, name, cum_quantity=self.cum_quantity, notional=self.notional, trail=self.trail)
 
     def standing_of(self, number: int) -> g.Standing | None:
         """Return what became of a generation; None if the order has had no such generation."""
@@ -197,14 +194,6 @@ def evolve(order: Order | None, event: e.OrderEvent) -> Order:
     return order
 
 
-def may_be_negative(order: Order, symbols: Container[str]) -> bool:
-    """Return whether the order may trade below zero.
-
-    Either its symbol allows it, or its own prices do, which were valid on submit: its symbol may be gone since.
-    """
-    return order.symbol in symbols or any(price is not None and price <= ZERO for price in (order.price, order.stop_price))
-
-
 def evolved(events: Iterable[e.OrderEvent]) -> Order | None:
     """Build an order from all its events."""
     return reduce(evolve, events, None)
@@ -222,6 +211,20 @@ def _queued(event: e.OrderQueued, order: Order) -> None:
 def _triggered(event: e.OrderTriggered, order: Order) -> None:
     order.triggered = True
     order.waits_for = event.waits_for
+    if event.stop_price is not None:
+        _trailed(event, order)
+        order.price = event.limit_price
+
+
+def _trailed(event: e.StopTrailed | e.OrderTriggered, order: Order) -> None:
+    """Move a trailing stop. The first terms are kept for the comparison with a repeated submit."""
+    if order.asked is None:
+        order.asked = _numbers(order)
+    order.stop_price, order.best = event.stop_price, event.best
+
+
+def _numbers(order: Order) -> Asked:
+    return Asked(order.quantity, order.price, order.stop_price, order.trail)
 
 
 def _released(event: e.OrderReleased, order: Order) -> None:
@@ -263,8 +266,7 @@ def _busted(event: e.TradeBusted, order: Order) -> None:
 
 def _quarantined(event: e.ReportQuarantined, order: Order) -> None:
     if event.reason == UNKNOWN_TRADE and len(order.parked) < PARKED_MAX:
-        report = msgspec.json.decode(event.report, type=_Named)
-        order.parked += (Parked(event.venue, report.ref_exec_id or report.exec_id, event.report),)
+        order.parked += (parked(event.venue, event.report),)
 
 
 def _cancel_requested(event: e.CancelRequested, order: Order) -> None:
@@ -292,7 +294,8 @@ def _replace_requested(event: e.ReplaceRequested, order: Order) -> None:
 def _generation_asked(event: e.ReplaceRequested | e.OrderReplaced, order: Order) -> None:
     current = order.terms_of(order.generation)
     assert current is not None, "an order has current terms"
-    wanted = g.Generation(order.replaces, event.at, event.quantity, event.price, event.stop_price, event.client_order_id)
+    trail = (event.trail if isinstance(event, e.OrderReplaced) else None) or order.trail
+    wanted = g.Generation(order.replaces, event.at, event.quantity, event.price, event.stop_price, event.client_order_id, trail=trail)
     order.generations = g.asked(order.generations, current, wanted)
 
 
@@ -305,7 +308,7 @@ def _replace_rejected(event: e.ReplaceRejected, order: Order) -> None:
 def _replaced(event: e.OrderReplaced, order: Order) -> None:
     """Apply the new terms. The route gets the order's quantity less what was traded elsewhere."""
     if order.asked is None:
-        order.asked = Asked(order.quantity, order.price, order.stop_price)
+        order.asked = _numbers(order)
     if event.route_id is None:
         asked = order.replacing
         if asked is None or asked.replace_id != event.replace_id:  # a replace that a venue was asked for is counted already
@@ -315,6 +318,7 @@ def _replaced(event: e.OrderReplaced, order: Order) -> None:
         _change_route(order, event.route_id, quantity=event.quantity - order.elsewhere(event.route_id))
     _generation_accepted(event, order)
     order.quantity, order.price, order.stop_price = event.quantity, event.price, event.stop_price
+    order.trail = event.trail or order.trail
     order.reference, order.replacing = event.reference, None
 
 
@@ -327,7 +331,7 @@ def _generation_accepted(event: e.OrderReplaced, order: Order) -> None:
     if number is None or number == order.generation or wanted is None or current is None:
         return
     ended = msgspec.structs.replace(current, ended_at=event.at)
-    begun = g.Generation(number, wanted.at, event.quantity, event.price, event.stop_price, wanted.client_order_id)
+    begun = g.Generation(number, wanted.at, event.quantity, event.price, event.stop_price, wanted.client_order_id, trail=wanted.trail)
     order.generations, order.generation = g.accepted(order.generations, ended, begun), number
 
 
@@ -352,19 +356,11 @@ def _recount(order: Order) -> None:
         notional += trade.quantity * trade.price
         fees += trade.fee
     order.cum_quantity, order.notional, order.fees = cum, notional, fees
-    order.routes = tuple([_recounted(r, live) for r in order.routes])
-
-
-def _recounted(route: Route, live: list[Trade]) -> Route:
-    cum = ZERO
-    for trade in live:
-        if trade.route_id == route.route_id:
-            cum += trade.quantity
-    return route if cum == route.cum_quantity else msgspec.structs.replace(route, cum_quantity=cum)
+    order.routes = counted(order.routes, live)
 
 
 def _change_route(order: Order, route_id: str, **changes: object) -> None:
-    order.routes = tuple(msgspec.structs.replace(r, **changes) if r.route_id == route_id else r for r in order.routes)
+    order.routes = changed(order.routes, route_id, changes)
 
 
 def _close_routes(order: Order) -> None:
@@ -375,6 +371,7 @@ _CHANGES: Final[dict[type[e.Event], Callable[[Any, Order], None]]] = {
     e.OrderRiskChecked: _checked,
     e.OrderQueued: _queued,
     e.OrderTriggered: _triggered,
+    e.StopTrailed: _trailed,
     e.OrderReleased: _released,
     e.OrderRouted: _routed,
     e.RouteAcknowledged: _acknowledged,

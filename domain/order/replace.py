@@ -9,29 +9,33 @@ from domain.order import events as e
 from domain.order.generations import GENERATIONS_MAX
 from domain.order.index import names_of
 from domain.order.lifecycle import UNROUTED, State, step
-from domain.order.order import Asked, Order, may_be_negative
-from domain.order.transition import Events, must, quarantined, refused, traded
+from domain.order.order import Asked, Order
+from domain.order.trail import Trail
+from domain.order.transition import Events, may_be_negative, must, quarantined, refused, traded
 from domain.values import ZERO, OrderType, Side, bounded
 
 UNKNOWN = "unknown"
 """The venue has no such order: no evidence that it works there."""
 
 
-def terms_wanted(order: Order, quantity: Decimal | None, price: Decimal | None, stop_price: Decimal | None) -> Asked:
+def terms_wanted(
+    order: Order, quantity: Decimal | None, price: Decimal | None, stop_price: Decimal | None, trail: Trail | None = None
+) -> Asked:
     """Return the order's numbers with the given ones changed."""
     return Asked(
         order.quantity if quantity is None else quantity,
         order.price if price is None else price,
         order.stop_price if stop_price is None else stop_price,
+        order.trail if trail is None else trail,
     )
 
 
 def weighs_more(order: Order, wanted: Asked) -> bool:
-    """Return whether the new terms may increase exposure. A smaller size or a lower bid cannot; any other new price may.
+    """Return whether the new terms may increase exposure. A smaller size or a lower bid cannot; any other new price may, or a new trail.
 
     A bid that falls below zero is lower and can still be worth more: then its absolute value counts.
     """
-    if wanted.quantity > order.quantity:
+    if wanted.quantity > order.quantity or wanted.trail != order.trail:
         return True
     moved = ((order.price, wanted.price), (order.stop_price, wanted.stop_price))
     return any(
@@ -43,8 +47,8 @@ def weighs_more(order: Order, wanted: Asked) -> bool:
 def under_way(order: Order, wanted: Asked) -> bool:
     """Return whether these terms are pending already, or are the current terms."""
     if (asked := order.replacing) is not None:
-        return wanted == Asked(asked.quantity, asked.price, asked.stop_price)
-    return wanted == Asked(order.quantity, order.price, order.stop_price)
+        return wanted == Asked(asked.quantity, asked.price, asked.stop_price, order.trail)
+    return wanted == Asked(order.quantity, order.price, order.stop_price, order.trail)
 
 
 def reason_against(order: Order, wanted: Asked) -> str | None:
@@ -53,6 +57,8 @@ def reason_against(order: Order, wanted: Asked) -> str | None:
         return str(order.status)
     if wanted.quantity <= ZERO:
         return "quantity"
+    if wanted.trail != order.trail and order.triggered:
+        return "triggered"
     return "several_legs" if order.status not in UNROUTED and len(order.live_routes) > 1 else None
 
 
@@ -62,7 +68,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
     Pending or equal terms change nothing, nor does a name that a replace of the order has already. A venue that has not reported on the
     order yet is asked after its first report: see domain/execution/projection.py.
     """
-    wanted = terms_wanted(order, command.quantity, command.price, command.stop_price)
+    wanted = terms_wanted(order, command.quantity, command.price, command.stop_price, command.trail)
     if not order.closed and under_way(order, wanted):
         return ()
     if command.client_order_id and (order.account, command.client_order_id) in names_of(order):
@@ -77,7 +83,7 @@ def replace(order: Order, command: c.ReplaceOrder, now: int) -> Events:
     decision = command.decision
     if decision is not None and decision.denial is not None:
         return (_refused_by_risk(order, decision, command.by, now),)
-    kind: Callable[..., e.OrderEvent] = e.OrderReplaced
+    kind: Callable[..., e.OrderEvent] = partial(e.OrderReplaced, trail=command.trail) if command.trail else e.OrderReplaced
     if order.status not in UNROUTED:
         route = order.live_routes[0]
         quantity = wanted.quantity - order.elsewhere(route.route_id)

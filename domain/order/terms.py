@@ -12,11 +12,11 @@ from domain.order.commands import Terms
 from domain.order.copier import copier
 from domain.order.events import OrderSubmitted
 from domain.order.order import Asked, Order
-from domain.values import order_id_of
+from domain.values import OrderType, order_id_of
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))
 """The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
-FIRST: Final = ("quantity", "price", "stop_price")
+FIRST: Final = ("quantity", "price", "stop_price", "trail")
 """The fields of these that a replace may change; the quantity comes first."""
 LASTING: Final = tuple(name for name in FIELDS if name not in (*FIRST, "auction"))
 """Those that stay. An auction follows from the time in force and the time of the submit: that of a repetition may be another one."""
@@ -42,15 +42,19 @@ recorded: Final[Callable[[Terms, int, str], OrderSubmitted]] = copier(
 def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
     """Return the terms that risk checks before a replace: those of the order, with new numbers, under the id of the replace.
 
-    `wanted.quantity` is what would be left to trade.
+    `wanted.quantity` is what would be left to trade. A trailing stop that has triggered is a market or limit order.
     """
     values = dict(zip(FIELDS, _fields(order), strict=True)) | dict(zip(FIRST, _first(wanted), strict=True))
+    if order.trail is not None and order.triggered:
+        values |= {"order_type": OrderType.MARKET if wanted.price is None else OrderType.LIMIT, "stop_price": None, "trail": None}
     return Terms(order_id=replace_id, replaces=order.order_id, **values)
 
 
 def again(order: Order, client_order_id: str, quantity: Decimal) -> Terms:
     """Return the order's current terms for another order of its account, under a new id and for another quantity."""
     values = dict(zip(FIELDS, _fields(order), strict=True)) | {"client_order_id": client_order_id, "quantity": quantity}
+    if order.trail is not None:
+        values["price"] = None  # it has a limit only once it has triggered
     return Terms(order_id=order_id_of(order.account, client_order_id), **values)
 
 

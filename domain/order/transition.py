@@ -3,6 +3,7 @@
 A decision may hold more than recorded events: `is_fact` selects those that belong in the journal, and `sameness` finds repeats among them.
 """
 
+from collections.abc import Container
 from decimal import Decimal
 from typing import Final
 
@@ -87,3 +88,11 @@ def _content(report: str) -> str:
     except msgspec.MsgspecError:
         return report
     return msgspec.json.encode(msgspec.structs.replace(decoded, report_seq=0, at=0)).decode()
+
+
+def may_be_negative(order: Order, symbols: Container[str]) -> bool:
+    """Return whether the order may trade below zero.
+
+    Either its symbol allows it, or its own prices do, which were valid on submit: its symbol may be gone since.
+    """
+    return order.symbol in symbols or any(price is not None and price <= ZERO for price in (order.price, order.stop_price))

@@ -11,10 +11,10 @@ import msgspec
 from domain.order import events as e
 from domain.order.commands import ReportKind, VenueReport
 from domain.order.lifecycle import CLOSED, State, step
-from domain.order.order import UNKNOWN_TRADE, Order, Trade, evolve, may_be_negative
+from domain.order.order import UNKNOWN_TRADE, Order, Trade, evolve
 from domain.order.replace import replace_rejected, replaced
 from domain.order.route_end import NOT_YET, Ending, cancelled_by, leg_ended, silent
-from domain.order.transition import Events, must, quarantined, refused, traded, works_on
+from domain.order.transition import Events, may_be_negative, must, quarantined, refused, traded, works_on
 from domain.values import MONEY_PLACES, ZERO, Liquidity, bounded
 
 UNKNOWN_ORDER: Final = "unknown_order"

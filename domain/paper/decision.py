@@ -30,8 +30,12 @@ def decided(venue: MatchingVenue, message: Message, now_ns: int) -> tuple[VenueE
     for order in venue.due(now_ns):
         outcome.end(ReportKind.EXPIRED, order)
     match message:
-        case VenueRequest() | Cancel() | Replace() | Refuse():
-            _answer(RequestDecision(outcome, Matching(outcome)), message)
+        case VenueRequest():
+            RequestDecision(outcome).new(message)
+        case Cancel():
+            RequestDecision(outcome).cancel(message.request)
+        case Replace():
+            RequestDecision(outcome).replace(message.request)
         case Quote():
             Matching(outcome).quote(message, message)
         case DeepQuote():
@@ -39,6 +43,8 @@ def decided(venue: MatchingVenue, message: Message, now_ns: int) -> tuple[VenueE
         case TradePrint():
             if venue.rules.estimated:
                 QueueEstimate(outcome).trade(message)
+        case Refuse():
+            RequestDecision(outcome).refuse(message.request, message.reason)
         case Halt():
             staff.halt(outcome, message)
         case UnsolicitedCancel() | ForcedFill() | Forget():
@@ -47,15 +53,3 @@ def decided(venue: MatchingVenue, message: Message, now_ns: int) -> tuple[VenueE
         case BustTrade() | CorrectTrade():
             staff.take_back(outcome, message)
     return tuple(outcome.events)
-
-
-def _answer(decision: RequestDecision, message: VenueRequest | Cancel | Replace | Refuse) -> None:
-    match message:
-        case VenueRequest():
-            decision.new(message)
-        case Cancel():
-            decision.cancel(message.request)
-        case Replace():
-            decision.replace(message.request)
-        case Refuse():
-            decision.refuse(message.request, message.reason)

@@ -17,9 +17,9 @@ from domain.values import ZERO, TimeInForce
 class RequestDecision:
     """The decision about one request."""
 
-    def __init__(self, outcome: VenueOutcome, matching: Matching) -> None:
+    def __init__(self, outcome: VenueOutcome) -> None:
         self.outcome = outcome
-        self.matching = matching
+        self.matching = Matching(outcome)
         self.venue = outcome.venue
 
     def new(self, request: VenueRequest) -> None:

@@ -12,6 +12,7 @@ from domain.market.listings import currency_of
 from domain.market.price_history import History
 from domain.order.commands import RiskDecision, Terms
 from domain.order.group import UNCOUNTED_ROLES, Role
+from domain.order.trail import Trail, behind, distance
 from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, ExplainedCheck, explained, judge, switched_on
 from domain.risk.controls import Controls
 from domain.risk.decision_record import record_line
@@ -220,15 +221,24 @@ class Risk:
         if touched is None:
             return None, prices
         touch, at_ns = touched
-        stop = terms.stop_price
+        stop = terms.stop_price if terms.trail is None else _worst_of_trail(terms.trail, terms.side, terms.stop_price, touch)
         worst = (touch if stop is None or abs(touch) >= abs(stop) else stop) * (1 + self.limits.market_buffer)
         return worst, (("touch", touch * self.marks.rates[symbol], (now_ns - at_ns) // MILLISECOND), *prices)
 
     def _anchor(self, terms: Terms, prices: Prices) -> Decimal | None:
-        """Return the reference of a limit price, in USD: a fresh mid; for a stop-limit the stop price, because it starts to work there."""
+        """Return the reference of a limit price, in USD: a fresh mid; for a stop-limit the stop price, because it starts to work there.
+
+        Of a trailing stop with a limit it is the far touch: its stop price is known only later, and stays near it.
+        """
         if terms.order_type is OrderType.LIMIT:
             return prices[-1][1] if prices and prices[-1][2] <= self._fresh_ms else None
+        if terms.trail is not None:
+            return prices[0][1] if terms.trail.limit_offset is not None and prices else None
         return terms.stop_price * self.marks.rates[terms.symbol] if terms.price is not None and terms.stop_price is not None else None
+
+    def _offset(self, terms: Terms, trail: Trail) -> Decimal:
+        """Return how far the limit of a trailing stop will be from its stop price, in USD."""
+        return (trail.limit_offset or ZERO) * self.marks.rates[terms.symbol]
 
     def _width(self, symbol: str, anchor: Decimal, collar: Decimal) -> Decimal:
         """Return how far from the anchor a price may be, in USD."""
@@ -275,7 +285,7 @@ class Risk:
             reduces,
             quantity,
             notional,
-            ZERO if anchor is None else abs(usd - anchor),
+            ZERO if anchor is None else abs(usd - anchor) if terms.trail is None else self._offset(terms, terms.trail),
             None if collar is None or anchor is None else self._width(symbol, anchor, collar),
             holding.quantity,
             open_quantity,
@@ -288,6 +298,12 @@ class Risk:
             var,
             NO_ORDERS_COUNTED if order_rate is None else order_rate.seen(terms, limits, now_ns),
         )
+
+
+def _worst_of_trail(trail: Trail, side: Side, stop_price: Decimal | None, touch: Decimal) -> Decimal:
+    """Return the price behind the stop at which a trailing stop may still trade, while the market is here."""
+    first = behind(side, touch, distance(trail, touch)) if stop_price is None else stop_price
+    return first if trail.limit_offset is None else behind(side, first, trail.limit_offset)
 
 
 def _entered(holding: Holding, entry: Terms, usd: Decimal) -> Holding:

@@ -16,7 +16,7 @@ from domain.values import ZERO, Side
 VERSION: Final = 1
 """To be raised when the fields stay and their meaning changes: older states are then not read."""
 OLDER_SHAPES: Final = ("1-203162a2bc52ab711d29fea907616ae5", "1-a0ce0f29ef659947cc7ecb64856031df")
-"""Before an OrderSubmitted had a notional, a quote, a list and an auction, which take their defaults."""
+"""Before an OrderSubmitted had a notional, a quote, a list, an auction and a trail, which take their defaults."""
 
 
 class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):

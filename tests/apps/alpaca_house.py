@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryJournal
+from adapters.memory_market import MemoryMarket
 from apps.http.access import Access
 from apps.http.alpaca_guard import AlpacaGuard
 from apps.http.app import Handler, fast_path, with_head
@@ -28,6 +29,8 @@ from apps.oms.alpaca.ids import undashed
 from apps.oms.alpaca.portfolio import RiskReader
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.wiring import FacadeParts, facade_routes
+from apps.oms.bounded_reads import BoundedReads
+from apps.oms.market_reads import MarketReads
 from apps.oms.submit_body import AuctionOf, TermsReader, never_closing
 from apps.runtime.chassis import cancelled
 from domain.access.events import KeyCreated
@@ -97,6 +100,7 @@ class AlpacaHouse:
         self.auction_of: AuctionOf = never_closing
         self.lagging = True
         """Whether the table of fills is behind the journal."""
+        self.recorded = MemoryMarket()
         self._numbers = itertools.count(1)
         self._versions = itertools.count(1)
         known = KeysKnown(oms.clock)
@@ -117,6 +121,8 @@ class AlpacaHouse:
             self.controls,
             oms.clock,
             oms.metrics,
+            oms.equity,
+            MarketReads(self.recorded, BoundedReads()),
         )
         risk = RiskReader(client, self.keys)
         self.routes = facade_routes(AssetBook(INSTRUMENTS.values()), [ALWAYS], self.keys, risk, parts, int(QUOTE_AGE_MAX_S * 1e9))

@@ -11,13 +11,16 @@ from prometheus_client import CollectorRegistry
 
 from adapters.clock import SystemClock
 from adapters.memory import MemoryFills, MemoryJournal, MemoryLog, MemoryPositions
+from adapters.memory_equity import MemoryEquity
 from apps.http.app import Handler, application, fast_path
 from apps.http.caller import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
-from apps.oms import admin, instrument_list, list_routes, settle
+from apps.oms import admin, equity, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
+from apps.oms.bounded_reads import BoundedReads
+from apps.oms.equity import EquityReads
 from apps.oms.list_rules import list_rules
 from apps.oms.lists import ListHandler
 from apps.oms.metrics import OmsMetrics
@@ -89,7 +92,10 @@ class OmsHouse:
         self.lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)  # type: ignore[arg-type]
         list_reads = list_routes.ListReads(self.host, self.reads, journal, {ERIN.key_id: ERIN.owner}.get)
         listed = list_routes.router(self.lists, list_reads, READER, clock)
-        others = (admin.router(admin.Admin(None)), settlements, instrument_list.router(INSTRUMENTS, {}, self.listings), listed)
+        self.samples, self.bounded = MemoryEquity(), BoundedReads()
+        self.equity = EquityReads(self.samples, self.bounded, clock)
+        catalogue, worth = instrument_list.router(INSTRUMENTS, {}, self.listings), equity.router(self.equity)
+        others = (admin.router(admin.Admin(None)), settlements, catalogue, listed, worth)
         own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
         self.application = application("oms", own, *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})

@@ -71,7 +71,7 @@ async def test_a_key_of_all_accounts_has_no_account_here() -> None:
         assert (answer.status_code, answer.json()["message"]) == (403, "forbidden.")
 
 
-async def test_the_rate_is_told_and_held() -> None:
+async def test_the_rate_is_shown_and_held() -> None:
     async with trading() as (house, _client), house.http(house.key("alice", "read", rate=3)) as client:
         house.rates.stop()
         left = []
@@ -110,7 +110,7 @@ async def test_a_service_that_stops_says_so_in_alpacas_form() -> None:
 
 async def test_what_is_not_served_is_named() -> None:
     async with trading() as (_house, client):
-        for method, path in (("GET", "/v2/watchlists"), ("PUT", "/v2/orders"), ("GET", "/v2/account/portfolio/history")):
+        for method, path in (("GET", "/v2/watchlists"), ("PUT", "/v2/orders"), ("GET", "/v1beta3/crypto/us/trades")):
             answer = await client.request(method, path)
             assert (answer.status_code, answer.json()) == (404, {"code": 40410000, "message": f"{method} {path} is not served here"})
             assert answer.headers["x-ratelimit-limit"] == "1000"
@@ -143,8 +143,9 @@ async def test_every_row_of_the_table_has_a_handler_and_every_handler_a_row() ->
             assert "is not served here" not in answer.text, (method, path)
         assert set(house.routes) == set(ALPACA)
         assert {path for (_, path), row in ALPACA.items() if row is not None and row & PUBLIC} == {
-            *(f"/v1beta3/crypto/{{loc}}/{name}" for name in ("latest/quotes", "latest/orderbooks", "snapshots")),
-            *(f"/v2/stocks/{name}" for name in ("quotes/latest", "snapshots")),
+            *(f"/v1beta3/crypto/{{loc}}/latest/{name}" for name in ("quotes", "orderbooks", "bars", "trades")),
+            *(f"/v1beta3/crypto/{{loc}}/{name}" for name in ("bars", "snapshots")),
+            *(f"/v2/stocks/{name}" for name in ("quotes/latest", "bars/latest", "trades/latest", "bars", "{symbol}/bars", "snapshots")),
         }
 
 

@@ -174,6 +174,7 @@ async def test_pages_of_trades_continue_behind_the_last_one_also_within_a_millis
         while page := await activities(client, direction=direction, page_size=2, **({"page_token": seen[-1]} if seen else {})):
             assert len(page) <= 2
             seen += [each["id"] for each in page]
+            assert len(seen) <= len(whole), "a page is repeated"
         assert seen == whole
         assert len(set(whole)) == 5
         wrong = await client.get("/v2/account/activities", params={"page_token": "x"})
@@ -202,7 +203,7 @@ async def test_a_trade_that_was_taken_back_is_no_longer_listed() -> None:
         assert [each["cum_qty"] for each in await activities(client)] == ["0.5"]
 
 
-async def test_older_trades_come_from_the_table_and_none_is_told_twice() -> None:
+async def test_older_trades_come_from_the_table_and_none_is_listed_twice() -> None:
     async with trading() as (house, client):
         order = (await client.post("/v2/orders", json=LIMIT)).json()
         for _ in range(3):

@@ -99,7 +99,7 @@ async def test_names_of_replaces_are_unique_like_those_of_orders() -> None:
             answer = await client.patch(f"/v2/orders/{new}", json={"qty": "3", "client_order_id": name})
             assert (answer.status_code, answer.json()["message"]) == (422, "client_order_id must be unique")
         answer = await client.post("/v2/orders", json=LIMIT | {"client_order_id": "second"})
-        assert answer.json()["message"] == "client_order_id must be unique"
+        assert (answer.json()["message"], answer.json()["order_id"]) == ("client_order_id must be unique", old)
 
 
 async def test_what_a_replace_may_not_do_is_named() -> None:
@@ -137,5 +137,6 @@ async def test_every_generation_is_on_exactly_one_page() -> None:
         more: dict[str, Any] = {}
         while page := (await client.get("/v2/orders", params={"status": "all", "limit": 2, "direction": "asc", **more})).json():
             seen += [order["client_order_id"] for order in page]
+            assert len(seen) <= len(whole), "a page is repeated"
             more = {"after": page[-1]["submitted_at"]}
         assert seen == whole

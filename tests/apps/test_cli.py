@@ -199,9 +199,27 @@ def test_all_fills_are_read_to_the_first_one(oms: FakeOms) -> None:
     assert [line.split()[-1] for line in ended.stdout.splitlines()] == ["seq", "3", "2", "1"]
 
 
+def test_equity_is_listed_over_the_gaps_between_pages(oms: FakeOms) -> None:
+    row = {"timestamp": "2026-01-31T12:00:00.000000Z", "equity": 100000.5, "cash": 90000, "long": 10000.5, "short": 0}
+    oms.says("GET", "/equity/alice", {"samples": [], "next": "2026-01-31T13:00:00.000000Z"})
+    oms.says("GET", "/equity/alice", {"samples": [row], "next": None})
+    ended = trade("equity alice --interval 1h", TRADE_OMS_URL=oms.url)
+    assert oms.asked[1].query == {"interval": "1h", "limit": "50", "cursor": "2026-01-31T13:00:00.000000Z"}
+    assert [line.split() for line in ended.stdout.splitlines()] == [
+        ["timestamp", "equity", "cash", "long", "short"],
+        ["2026-01-31T12:00:00.000000Z", "100000.5", "90000", "10000.5", "0"],
+    ]
+
+
 @pytest.mark.parametrize("account", ["..", "a/b", "a.b", "*", "x" * 65])  # FAILURES 61
 def test_an_account_that_could_be_more_than_itself_is_wrong_usage(account: str) -> None:
-    for command in (f"positions {account}", f"fills {account}", f"watch --account {account}", f"replay positions --account {account}"):
+    for command in (
+        f"positions {account}",
+        f"fills {account}",
+        f"equity {account}",
+        f"watch --account {account}",
+        f"replay positions --account {account}",
+    ):
         assert trade(command).exit_code == 2
 
 

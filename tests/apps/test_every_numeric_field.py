@@ -30,14 +30,17 @@ from apps.risk.limits_body import FIELD_OF, read_limits
 from domain.access.keys import KeyRing
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Instrument
+from domain.order.commands import Terms
 from domain.values import OrderType
 
 FINE = Instrument(
     symbol="FINE", tick=Decimal("1e-12"), lot=Decimal("1e-12"), quantity_max=Decimal(10**18), notional_min=Decimal(0), currency="USD"
 )
 SPREAD = msgspec.structs.replace(FINE, negative_prices=True)
-PRICES = frozenset({"price", "stop_price"})
+PRICES = frozenset({"price", "stop_price", "activation_price"})
 """Fields that may have a minus, and only of an instrument that says so."""
+OF_TRAIL = {"trail_amount": "amount", "trail_percent": "percent", "limit_offset": "limit_offset", "activation_price": "activation_price"}
+"""Fields of a body that an order keeps in its trail."""
 ORDER = {"account": "alice", "symbol": "FINE", "side": "buy", "type": "stop_limit", "quantity": 1, "price": 1, "stop_price": 1}
 LEG = {name: value for name, value in ORDER.items() if name != "account"}
 TRADE = {"outcome": "filled", "who": "eve", "reason": "asked", "exec_id": "E1", "quantity": 1, "price": 1, "fee": 1}
@@ -64,9 +67,12 @@ def limit(body: bytes, field: str) -> Decimal:
 
 
 def submitted(body: bytes, field: str, instrument: Instrument) -> Decimal:
-    number: Decimal = getattr(
-        TermsReader({"FINE": instrument}, "alice", frozenset(OrderType), KeyRing().may_trade).read(body, None, EVERY_ACCOUNT), field
-    )
+    reader = TermsReader({"FINE": instrument}, "alice", frozenset(OrderType), KeyRing().may_trade)
+    return number_of(reader.read(body, None, EVERY_ACCOUNT), field)
+
+
+def number_of(terms: Terms, field: str) -> Decimal:
+    number: Decimal = getattr(terms.trail, OF_TRAIL[field]) if field in OF_TRAIL else getattr(terms, field)
     return number
 
 
@@ -81,12 +87,12 @@ def in_a_list(body: bytes, field: str, instrument: Instrument) -> Decimal:
         pointer = str(refusal.extra.get("pointer", ""))
         assert not pointer or pointer.startswith("/orders/0/")
         raise Refusal(refusal.status, refusal.code, refusal.detail, pointer=pointer.removeprefix("/orders/0") or None) from None
-    number: Decimal = getattr(legs[0], field)
-    return number
+    return number_of(legs[0], field)
 
 
 def replaced(body: bytes, field: str, instrument: Instrument) -> Decimal | None:
-    return read_replace(body, negative=instrument.negative_prices).numbers[REPLACED.index(field)]
+    number: Decimal | None = getattr(read_replace(body, negative=instrument.negative_prices), field)
+    return number
 
 
 def fault(body: bytes, field: str, instrument: Instrument) -> Decimal:

@@ -11,6 +11,7 @@ import pytest
 from apps.exeq.executor import Command, Executor
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.trailing_stops import TrailingStops
 from domain.execution.projection import Executions
 from domain.execution.routing import RoutedVenue
 from domain.execution.venue_health import REJECTS_IN_A_ROW_MAX
@@ -305,8 +306,9 @@ def test_a_stop_wakes_by_a_fresh_quote_whatever_the_wall_clock_does(jumps: tuple
     desk.clock.jumped += sum(jumps)
     stop = msgspec.structs.replace(order(quantity="1"), order_type=OrderType.STOP, stop_price=ONE)
     sleeping = Executions(holds_stops=True)
-    sleeping.sleeping = {SYMBOL: {"o": stop}}
-    stops = StopOrders(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S)
+    sleeping.held.sleeping = {SYMBOL: {"o": stop}}
+    trailing = TrailingStops(desk.executor, sleeping, {}, lambda account, symbol: None, S)
+    stops = StopOrders(desk.executor, sleeping, desk.router._market, desk.clock, 10 * S, trailing)
     assert [command.order_id for command in stops._woken()] == ["o"]
     desk.clock.now += 11 * S
     assert list(stops._woken()) == []

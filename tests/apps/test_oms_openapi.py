@@ -30,6 +30,7 @@ ROUTES = {
     "delete /order-lists/{list_id}": {"200", "202", "404", "409", "503", "default"},
     "get /positions/{account}": {"200", "422", "503", "default"},
     "get /fills/{account}": {"200", "503", "default"},
+    "get /equity/{account}": {"200", "503", "default"},
     "get /diagram": {"200", "default"},
     "get /instruments": {"200", "default"},
     "post /orders/{order_id}/settle": {"200", "202", "400", "403", "404", "409", "422", "503", "default"},

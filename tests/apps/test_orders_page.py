@@ -29,8 +29,8 @@ def next_session(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
 
 
 def accepted(body: str) -> Terms:
-    keys = KeyRing()
-    reader = TermsReader(load_instruments().instruments, "main", frozenset(OrderType), keys.may_trade, quoted, auction_of=next_session)
+    instruments, keys = load_instruments().instruments, KeyRing()
+    reader = TermsReader(instruments, "main", frozenset(OrderType), keys.may_trade, quoted, {"BTCUSDT"}, next_session)
     terms = reader.read(body.encode(), None, EVERY_ACCOUNT)
     assert reader.denial(terms, NOW) is None, body
     return terms
@@ -41,4 +41,4 @@ def test_every_example_is_accepted_and_every_kind_has_one() -> None:
     assert {terms.order_type for terms in found} == set(OrderType)
     assert {terms.time_in_force for terms in found} == set(TimeInForce)
     shown = {name for example in EXAMPLES for name in json.loads(example)}
-    assert shown >= {"notional", "post_only", "reduce_only", "priority", "expire_at", "stop_price"}
+    assert shown >= {"notional", "post_only", "reduce_only", "priority", "display_quantity", "expire_at", "stop_price"}

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from apps.exeq.routing_rules import routing_rules
-from config.sections import RoutingSection
+from config.routing_section import RoutingSection
 from config.text import ConfigError
 from domain.execution.routing import RoutedVenue
 

@@ -19,6 +19,7 @@ from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryOrderStore
 from apps.exeq.stop_orders import StopOrders
+from apps.exeq.trailing_stops import TrailingStops
 from apps.journal.order_repository import OrderRepository
 from domain.execution.projection import Executions
 from domain.market.listings import Listings
@@ -138,8 +139,9 @@ def look_ms(count: int) -> tuple[float, float]:
     for events in commits(count, "rest entry\nfill entry 10", ("entry", "take_profit", "stop_loss")):
         for event in events:
             executions.apply(event)
-    assert len(executions.sleeping[given.SYMBOL]) == count
-    stops = StopOrders(AsksNothing(), executions, market, clock, 10**18)  # type: ignore[arg-type]
+    assert len(executions.held.sleeping[given.SYMBOL]) == count
+    trailing = TrailingStops(AsksNothing(), executions, {}, lambda account, symbol: None, 1)  # type: ignore[arg-type]
+    stops = StopOrders(AsksNothing(), executions, market, clock, 10**18, trailing)  # type: ignore[arg-type]
     one = {"symbol": given.SYMBOL, "bid_size": Decimal(9), "ask_size": Decimal(9), "at": 0}
     market.update(Quote(venue="PAPER_A", bid=Decimal(49), ask=Decimal(50), **one), clock.monotonic_ns())  # type: ignore[arg-type]
     took = []

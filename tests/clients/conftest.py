@@ -1,17 +1,21 @@
 """One open stack for all clients, and a key of an account of its own for each test."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.stack import CHECKOUT, LiveStack
+from tests.stack import CHECKOUT, PATIENT, LiveStack
 
 CLIENTS: Final = CHECKOUT / ".clients"
 """Where make clients-test installs the clients: behind everything else, because ccxt pins versions of what the product needs too."""
 sys.path.append(str(CLIENTS))
+EQUITY_QUOTES: Final = "  AAPL: {start: 250, swing_pct: 0.05, spread_ticks: 2, size: 500}\n"
+"""A row of simulated_quotes, at the end of venues.yaml: lumibot trades equities, and crypto only against USD."""
 
 
 class Facade(NamedTuple):
@@ -24,7 +28,10 @@ class Facade(NamedTuple):
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    started = LiveStack(tmp_path_factory.mktemp("stack") / "data", "--fills", "sqlite").start()
+    place = tmp_path_factory.mktemp("stack")
+    config = Path(shutil.copytree(PATIENT, place / "config"))
+    (config / "venues.yaml").write_text((CHECKOUT / "config/venues.yaml").read_text() + EQUITY_QUOTES)
+    started = LiveStack(place / "data", "--fills", "sqlite", "--config-dir", str(config)).start()
     yield started
     started.close()
 

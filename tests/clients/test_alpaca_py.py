@@ -14,7 +14,14 @@ pytest.importorskip("alpaca", reason="make clients-test installs alpaca-py")
 
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import CryptoHistoricalDataClient
-from alpaca.data.requests import CryptoLatestOrderbookRequest, CryptoLatestQuoteRequest, CryptoSnapshotRequest
+from alpaca.data.requests import (
+    CryptoBarsRequest,
+    CryptoLatestOrderbookRequest,
+    CryptoLatestQuoteRequest,
+    CryptoLatestTradeRequest,
+    CryptoSnapshotRequest,
+)
+from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.client import TradingClient
 from alpaca.trading.requests import (
     ClosePositionRequest,
@@ -22,11 +29,13 @@ from alpaca.trading.requests import (
     GetCalendarRequest,
     GetOrderByIdRequest,
     GetOrdersRequest,
+    GetPortfolioHistoryRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     ReplaceOrderRequest,
     StopLossRequest,
     TakeProfitRequest,
+    TrailingStopOrderRequest,
 )
 
 SETTLES_S = 60.0
@@ -82,6 +91,8 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     assert (fill["order_id"], fill["qty"], fill["price"]) == (str(bought.id), "0.05", filled.filled_avg_price)
     position = client.get_open_position("BTC/USDT")
     assert (position.qty, position.avg_entry_price) == ("0.05", filled.filled_avg_price)
+    history = client.get_portfolio_history(GetPortfolioHistoryRequest(period="1D", timeframe="1Min"))
+    assert len(history.timestamp) == len(history.equity) == len(history.profit_loss_pct)
     account = client.get_account()
     assert account.account_number.endswith("-a")
     assert float(account.long_market_value) > 0
@@ -166,10 +177,30 @@ def test_a_bracket_is_entry_and_exits_and_an_oco_is_exits_of_what_is_held(facade
     until(lambda: client.get_order_by_id(oto.legs[0].id).status == "canceled")
 
 
+def test_a_trailing_stop_shows_its_mark_and_its_trail_is_replaced(facade: Facade) -> None:
+    client = trader(facade, Oracle())
+    asked = TrailingStopOrderRequest(symbol="BTC/USDT", qty=0.05, side="buy", time_in_force="gtc", trail_percent=2.5)
+    order = client.submit_order(asked)
+    assert (order.type, order.trail_percent, order.trail_price) == ("trailing_stop", "2.5", None)
+    seen = until(lambda: found if (found := client.get_order_by_id(order.id)).hwm else None)
+    assert (seen.status, float(seen.stop_price) > float(seen.hwm) > 0) == ("new", True), "a buy trails above the lowest price"
+    newer = client.replace_order_by_id(order.id, ReplaceOrderRequest(trail=5))
+    assert (newer.replaces, newer.trail_percent) == (order.id, "5")
+    assert float(client.get_order_by_id(newer.id).stop_price) <= float(seen.stop_price), "a wider trail does not loosen"
+    by_amount = client.submit_order(TrailingStopOrderRequest(symbol="BTC/USDT", qty=0.05, side="buy", time_in_force="day", trail_price=500))
+    assert (by_amount.trail_price, by_amount.trail_percent) == ("500", None)
+    client.cancel_orders()
+    until(lambda: not client.get_orders())
+
+
 def test_market_data_needs_no_key(facade: Facade) -> None:
     data = CryptoHistoricalDataClient(url_override=facade.base)
+    watch(data._session, Oracle(), facade.base)
     quote = data.get_crypto_latest_quote(CryptoLatestQuoteRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"]
     assert 0 < quote.bid_price < quote.ask_price
     book = data.get_crypto_latest_orderbook(CryptoLatestOrderbookRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"]
     assert book.bids[0].price < book.asks[0].price
+    bars = CryptoBarsRequest(symbol_or_symbols="BTC/USDT", timeframe=TimeFrame.Minute)
+    assert data.get_crypto_bars(bars).data == {}, "nothing was recorded"
+    assert data.get_crypto_latest_bar(bars) == data.get_crypto_latest_trade(CryptoLatestTradeRequest(symbol_or_symbols="BTC/USDT")) == {}
     assert data.get_crypto_snapshot(CryptoSnapshotRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"].latest_quote is not None

@@ -38,6 +38,10 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     until(lambda: client.fetch_order(bought["id"])["status"] == "closed")
     (trade,) = client.fetch_my_trades("ETH/USDT")
     assert (trade["order"], trade["amount"], trade["side"]) == (bought["id"], 0.1, "buy")
+    money = client.create_market_order_with_cost("SOL/USDT", "buy", 50)
+    until(lambda: client.fetch_order(money["id"])["status"] == "closed")
+    assert client.fetch_order(money["id"])["info"]["notional"] == "50"
+    assert len(client.fetch_my_trades(since=trade["timestamp"])) == 2
     balance = client.fetch_balance()
     assert (balance["ETH"]["total"], balance["ETH"]["free"]) == (0.1, 0.1)
     assert balance["USD"]["free"] == pytest.approx(balance["USD"]["total"])

@@ -123,6 +123,7 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "MarketFramesRejected": counted("normalizer_frames_rejected_total", 20) | {"normalizer_frames_total": f"0+600x{2 * QUIET}"},
     "SinkBehind": jumps('sink_lag_seconds{job="sink-ticks",sink="questdb MARKET"}', 1, 130),
     "SinkStreamFilling": jumps('sink_stream_alarm{job="sink-ticks",sink="questdb MARKET"}', 0, 1),
+    "SinkDaysUnequal": jumps('sink_days_unequal{job="sink-ticks"}', 0, 2),
     "RowsPutAside": {'sink_dead_letters_total{job="sink-ticks",sink="questdb MARKET"}': f"_x{QUIET} 1+0x{QUIET}"},
 }
 

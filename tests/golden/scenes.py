@@ -5,6 +5,7 @@ are one commit.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from domain.order import events as e
 from domain.order.auction import Auction
 from domain.order.decider import decide
 from domain.order.order import Order, evolve
+from domain.order.trail import Trail, TrailTrigger
 from domain.values import Side, TimeInForce, order_id_of
 from tests import given, table
 from tests.domain.groups.scene import ListScene, bracket, terms
@@ -183,7 +185,15 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [*commits, (accepted,), *_owned(day, len(commits) + 2), *_lists(day.now_ns), *_icebergs(day), *_timed(day.now_ns)]
+    return [
+        *commits,
+        (accepted,),
+        *_owned(day, len(commits) + 2),
+        *_lists(day.now_ns),
+        *_icebergs(day),
+        *_timed(day.now_ns),
+        *_trails(day.now_ns),
+    ]
 
 
 def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
@@ -298,3 +308,25 @@ def _timed(now: int) -> list[tuple[e.OrderEvent, ...]]:
                 order = evolve(order, event)
             commits.append(events)
     return commits
+
+
+def _trails(now: int) -> list[tuple[e.OrderEvent, ...]]:
+    """A stop that follows the market, then more closely, and becomes a limit order; one that waits for its activation price."""
+    trail = Trail(amount=Decimal(5), limit_offset=Decimal(1))
+    later = Trail(percent=Decimal("0.5"), trigger=TrailTrigger.MID, activation_price=Decimal(52))
+    lines = ("trail PAPER_A stop 45 best 50", "replace trail 3 checked", "trigger PAPER_A @48 stop 48.5 best 51.5")
+    return [*_trailing("follows", trail, lines, now), *_trailing("waits", later, (), now)]
+
+
+def _trailing(name: str, trail: Trail, lines: Sequence[str], now: int) -> Iterator[tuple[e.OrderEvent, ...]]:
+    asked = given.terms("10", None, side="sell", order_type="trailing_stop")
+    named = {"order_id": order_id_of("tess", name), "account": "tess", "client_order_id": name, "trail": trail}
+    terms = msgspec.structs.replace(asked, **named)
+    decision = c.RiskDecision(order_id=terms.order_id, limits_version=3, reference=Decimal("50.5"))
+    order: Order | None = None
+    for line in ("", *lines):
+        command = table.command(line, order, 0) if order else given.submit(terms, decision)
+        events = decide(order, msgspec.structs.replace(command, order_id=terms.order_id), now)
+        for event in events:
+            order = evolve(order, event)
+        yield events

@@ -12,6 +12,7 @@ from apps.http.app import Refusal
 from domain.audit.list_audit import ObservedListAnswer
 from domain.order.commands import ListTerms, Terms
 from domain.order.group import ListType, Role, Trigger, list_id_of
+from domain.order.trail import Trail
 from domain.ports import Unavailable
 from domain.values import OrderType, Side, opposite, order_id_of
 from tests.simulation import market
@@ -131,6 +132,8 @@ def _made(number: int, chance: random.Random) -> Listed:
         made.leg("t", Role.TAKE_PROFIT, out, quantity, chance.choice((made.far, market.MID))),
         made.leg("s", Role.STOP_LOSS, out, quantity, None, stop, exclusive=strict),
     ]
+    if number % 2:
+        legs[-1] = msgspec.structs.replace(legs[-1], order_type=OrderType.TRAILING_STOP, trail=Trail(amount=Decimal("0.05")))
     return msgspec.structs.replace(asked, strict=strict), legs
 
 

@@ -6,8 +6,11 @@ from decimal import Decimal
 
 from config.catalogue import VenueSettings
 from domain.instruments import Instrument
+from domain.market.prints import Print
 from domain.market.quotes import Listed, Quote
+from domain.paper.rules import PLAIN, PaperRules
 from domain.risk.limits import ORDER_SIZE_LIMIT, POSITION_LIMIT, SHORT_RESTRICTION, Limits
+from domain.values import Side
 
 SYMBOL = "BTCUSDT"
 BID, MID, ASK = Decimal("99.99"), Decimal("100.00"), Decimal("100.01")
@@ -32,11 +35,11 @@ LIMITS = Limits(
 )
 
 
-def _venue(name: str, taker_bps: str, spread_ticks: int, latency_ms: float) -> VenueSettings:
-    return VenueSettings(name, Decimal(1), Decimal(taker_bps), spread_ticks, Decimal(1), latency_ms, frozenset({SYMBOL}), "full")
+def _venue(name: str, latency_ms: float, rules: PaperRules = PLAIN) -> VenueSettings:
+    return VenueSettings(name, Decimal(1), Decimal(10), 0, Decimal(1), latency_ms, frozenset({SYMBOL}), "full", rules=rules)
 
 
-VENUES = {"PAPER_A": _venue("PAPER_A", "10", 0, 1), "PAPER_B": _venue("PAPER_B", "10", 0, 2)}
+VENUES = {"PAPER_A": _venue("PAPER_A", 1), "PAPER_B": _venue("PAPER_B", 2, PaperRules(estimated=True))}
 
 LISTED = Listed(INSTRUMENTS.keys(), {name: venue.symbols for name, venue in VENUES.items()})
 
@@ -46,3 +49,10 @@ def quotes(chance: random.Random) -> Iterator[Quote]:
     while True:
         sizes = [Decimal(chance.randint(5, 80)) / 10 for _ in range(2)]
         yield Quote(symbol=SYMBOL, venue="", bid=BID, bid_size=sizes[0], ask=ASK, ask_size=sizes[1], at=0)
+
+
+def prints(chance: random.Random) -> Iterator[tuple[Print, Print]]:
+    """What others trade at the touch: some of it less than a lot."""
+    while True:
+        sizes = [Decimal(chance.randint(1, 400)) / 100 for _ in range(2)]
+        yield Print(BID, sizes[0], Side.SELL), Print(ASK, sizes[1], Side.BUY)

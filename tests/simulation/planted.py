@@ -9,6 +9,7 @@ import apps.journal.group_commit
 import apps.journal.shard_host
 import apps.oms.submit
 import domain.groups.contingency
+import domain.groups.trail_level
 import domain.order.decider
 import domain.order.order
 import domain.order.route_end
@@ -33,6 +34,7 @@ from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Fenced, Head, Unavailable
 from domain.risk.exposure import Exposure
+from domain.values import Side
 from tests.simulation import planted_wire
 from tests.simulation.journal import Disk
 from tests.simulation.planting import PLANTS, Patch, plant
@@ -287,3 +289,11 @@ def _() -> list[Patch]:
 @plant("an order for an opening or closing is routed although its session is over")
 def _() -> list[Patch]:
     return [(Auction, "is_on", lambda self, now_ns: self.at <= now_ns)]
+
+
+@plant("a trailing stop may loosen")
+def _() -> list[Patch]:
+    def tighter(side: Side, stop_price: Decimal, than: Decimal | None) -> bool:
+        return True
+
+    return [(domain.groups.trail_level, "tighter", tighter), (domain.order.decider, "tighter", tighter)]

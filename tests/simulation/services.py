@@ -23,6 +23,7 @@ from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
 from apps.exeq.timed_orders import TimedOrders
+from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
 from apps.journal.group_commit import Pace
@@ -86,6 +87,7 @@ OPEN_ORDERS_MAX = 25
 IN_FLIGHT_MAX = 12
 LISTS_MAX = 100
 EXCLUSIVE_WAIT_S = 0.5
+TRAIL_EVERY_NS = 250_000_000
 
 
 class DataDirectory:
@@ -327,7 +329,8 @@ class Exeq(Process):
             self.spawn(coroutine)
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
-        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
+        trailing = TrailingStops(self.executor, executions, market.INSTRUMENTS, switch.forbids, TRAIL_EVERY_NS)
+        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns, trailing).run())
         self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
 
 
@@ -341,8 +344,8 @@ class RogueHost(VenueHost):
     def _new_venue(self) -> RogueVenue:
         settings, world = self.settings, self._ground.world
         chance = world.random(f"rogue {self.name} {world.loop.time()}")
-        rates = settings.maker_bps, settings.taker_bps
-        return RogueVenue(self.name, self.instruments, *rates, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
+        rules = settings.maker_bps, settings.taker_bps, settings.rules
+        return RogueVenue(self.name, self.instruments, *rules, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
 
 
 class Gateway(Process):
@@ -374,10 +377,12 @@ class Gateway(Process):
         return RogueHost(self.ground, market.VENUES[name], market.INSTRUMENTS, journal, self.clock, *wire, Pace(), mark)
 
     async def _quotes(self) -> None:
-        """Each venue shows sizes of its own."""
+        """Each venue shows sizes of its own; one estimates with prints what is ahead of its orders."""
         quotes = market.quotes(self.world.random(f"quotes {self.world.loop.time()}"))
+        prints = market.prints(self.world.random(f"prints {self.world.loop.time()}"))
         while True:
             for host in self.hosts.values():
+                await host.trade(market.SYMBOL, next(prints))
                 await host.show(next(quotes), self.clock.now_ns())
             await asyncio.sleep(market.QUOTE_EVERY_S)
 

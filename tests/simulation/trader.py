@@ -17,6 +17,7 @@ from domain.market.trading_hours import SECOND_NS
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.order import Order
+from domain.order.trail import Trail
 from domain.ports import Unavailable
 from domain.values import AT_SESSIONS, OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
@@ -35,6 +36,8 @@ TIMED = range(4, 100, 5)
 """Orders that wait for an opening or closing, in every third seed, if they are good till cancelled."""
 ICEBERGS_IN = 3
 """Every third history has icebergs."""
+TRAILS = range(4, 100, 7)
+"""Orders that are trailing stops, if they are not among those. The market stands still, so they follow it once, and after each replace."""
 FINAL = ("submitted", "rejected", "reused")
 
 
@@ -106,7 +109,10 @@ class Trader:
         )
         if self._world.seed % 3 == 0 and number in TIMED and lived is TimeInForce.GTC:
             terms = _timed(terms, number, BEGIN_NS + int(self._world.loop.time() * 1e9))
-        terms = _exit(terms) if flips and number in EXITS else terms
+        if flips and number in EXITS:
+            terms = _exit(terms)
+        elif number in TRAILS and terms.auction is None:
+            terms = _trailing(terms, number)
         return self._hidden(terms) if self._world.seed % ICEBERGS_IN == ICEBERGS_IN - 1 else terms
 
     def _hidden(self, terms: Terms) -> Terms:
@@ -147,9 +153,11 @@ class Trader:
         """PATCH /orders/{id}: more or less of it, or another price; asked again like every other request."""
         quantity = Decimal(chance.randint(1, 140)) / 10 if chance.random() < 0.7 else None
         price = chance.choice((market.BID, market.MID, market.ASK)) if terms.price is not None and chance.random() < 0.6 else None
-        if quantity is None and price is None:
+        trail = Decimal(chance.randint(1, 9)) / 100 if terms.trail is not None else None
+        if quantity is None and price is None and trail is None:
             return
-        asked = NewTerms(quantity, price, None, f"{terms.client_order_id} {quantity} @ {price}")
+        name = f"{terms.client_order_id} {quantity} @ {price}" + ("" if trail is None else f" trail {trail}")
+        asked = NewTerms(quantity, price, None, name, trail_amount=trail)
         for _ in range(3):
             outcome, *_ = await self._asked(lambda oms: _replaced(oms, terms.order_id, asked))
             self._world.tell("client replaces %s by %s @%s: %s", terms.order_id, quantity, price, outcome)
@@ -198,6 +206,18 @@ def _timed(terms: Terms, number: int, now_ns: int) -> Terms:
     at = now_ns + number % 4 * SECOND_NS // 2
     session = Auction("PAPER_A", at, at + (SECOND_NS if number % 2 else 60 * SECOND_NS))
     return msgspec.structs.replace(terms, time_in_force=AT_SESSIONS[number % 2], auction=session)
+
+
+def _trailing(terms: Terms, number: int) -> Terms:
+    """A trailing stop. Each third one is reached at once, by the stop price that it begins with. No chance is drawn for it."""
+    touch = market.ASK if terms.side is Side.BUY else market.BID
+    trail = Trail(
+        amount=Decimal(number % 5 + 1) / 100,
+        limit_offset=Decimal("0.02") if number % 2 else None,
+        activation_price=touch if number % 4 == 0 else None,
+    )
+    asked = msgspec.structs.replace(terms, order_type=OrderType.TRAILING_STOP, price=None, stop_price=None if number % 3 else touch)
+    return msgspec.structs.replace(asked, trail=trail, time_in_force=TimeInForce.GTC, expire_at=None)
 
 
 async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> tuple[str, int, bool]:

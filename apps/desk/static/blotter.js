@@ -45,13 +45,13 @@ export const ORDER_COLUMNS = [
     key: 'price', name: 'Price', width: 'minmax(74px, 1fr)', numeric: true, flash: true, sortKey: (row) => numberKey(row.price ?? row.stop_price),
     cell: (row) => (row.price || !row.stop_price ? text(row.price) : { text: text(row.stop_price), state: 'stop', title: 'Stop price' }),
   },
-  word('status', 'Status', '122px', true),
+  word('status', 'Status', '112px', true),
   number('cum_quantity', 'Filled', 'minmax(60px, 1fr)', true),
   number('leaves_quantity', 'Leaves', 'minmax(60px, 1fr)', true),
   number('average_price', 'Average', 'minmax(78px, 1.1fr)', true),
-  { key: 'reason', name: 'Reason', width: 'minmax(86px, 1.9fr)', cell: reasonCell, sortKey: (row) => textKey(row.reason) },
+  { key: 'reason', name: 'Reason', width: 'minmax(80px, 1.9fr)', cell: reasonCell, sortKey: (row) => textKey(row.reason) },
   { key: 'group_id', name: 'List', width: 'minmax(86px, .8fr)', cell: roleCell, sortKey: roleKey, opens: (row) => Boolean(row.group_id) },
-  number('seq', 'Seq', 'minmax(40px, .7fr)'),
+  number('seq', 'Seq', 'minmax(56px, .7fr)'),
 ];
 
 /** @param {any} row @returns {number} when it was created, parsed once: comparing a hundred thousand texts would take a quarter of a second */

@@ -118,7 +118,7 @@ function Facts({ list }) {
 function Legs({ orders, openOrder, cancel }) {
   const legs = orders.map((read) => ({ ...read, ...newer(read, store.orders.get(read.order_id)) }));
   return html`<h3>Orders of the list</h3><${Scroll} label="Orders of the list, scrolls"><table class="table legs" aria-label="Orders of the list">
-    <thead><tr><th scope="col">Role</th><th scope="col">Side</th><th scope="col">Symbol</th><th scope="col">Type</th><th scope="col" class="numeric">Quantity</th><th scope="col" class="numeric">Price</th><th scope="col" class="numeric">Stop price</th><th scope="col">Status</th><th scope="col" class="numeric">Filled</th><th scope="col">Reason</th><th scope="col">Order</th></tr></thead>
+    <thead><tr><th scope="col">Role</th><th scope="col">Side</th><th scope="col">Symbol</th><th scope="col">Type</th><th scope="col" class="numeric">Quantity</th><th scope="col" class="numeric">Price</th><th scope="col" class="numeric">Stop price</th><th scope="col">Status</th><th scope="col" class="numeric">Filled</th><th scope="col">Reason</th><th scope="col" class="numeric">Order</th></tr></thead>
     <tbody>${legs.map((leg) => html`<tr>
       <td>${leg.role}</td><td><${Side} side=${leg.side} /></td><td>${leg.symbol}</td><td>${leg.type}</td>
       <td class="numeric"><${Num} value=${leg.quantity} /></td><td class="numeric"><${Num} value=${leg.price} /></td><td class="numeric"><${Num} value=${leg.stop_price} /></td>

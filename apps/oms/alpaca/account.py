@@ -12,6 +12,7 @@ from apps.oms.alpaca.ids import account_id
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.portfolio import RiskPortfolio, RiskReader, RiskTerms
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, reply
+from apps.oms.equity import EquityReads
 from domain.access.keys import KeyRing
 from domain.risk.controls import Controls
 from domain.values import ZERO, divide, plain
@@ -25,15 +26,17 @@ READ_POLL_S: Final = 0.005
 class AlpacaAccounts:
     """The handlers of `/v2/account` and its configurations."""
 
-    def __init__(self, risk: RiskReader, keys: KeyRing, controls: Controls) -> None:
+    def __init__(self, risk: RiskReader, keys: KeyRing, controls: Controls, equity: EquityReads) -> None:
         self._risk = risk
+        self._equity = equity
         self._keys = keys
         self._controls = controls
 
     async def show(self, request: AlpacaRequest) -> AlpacaReply:
         """Return the account. AlpacaRefusal 503 while risk does not answer."""
-        portfolio, terms = await self._risk.read(request)
-        return reply(account_view(request.account, portfolio, terms) | self._switches(request.account))
+        (portfolio, terms), midnight = await asyncio.gather(self._risk.read(request), self._equity.at_midnight(request.account))
+        last = portfolio.equity if midnight is None else midnight
+        return reply(account_view(request.account, portfolio, terms, last) | self._switches(request.account))
 
     async def configurations(self, request: AlpacaRequest) -> AlpacaReply:
         _, terms = await self._risk.read(request)
@@ -75,8 +78,11 @@ class AlpacaAccounts:
         }
 
 
-def account_view(account: str, portfolio: RiskPortfolio, terms: RiskTerms) -> dict[str, Any]:
-    """Return the numbers of an account. Cash is equity less the value of what is held, which is negative for shorts."""
+def account_view(account: str, portfolio: RiskPortfolio, terms: RiskTerms, last_equity: Decimal) -> dict[str, Any]:
+    """Return the numbers of an account. Cash is equity less the value of what is held, which is negative for shorts.
+
+    `last_equity`: at the last midnight, UTC.
+    """
     long = sum((holding.value for holding in portfolio.symbols.values() if holding.quantity > ZERO), ZERO)
     short = sum((holding.value for holding in portfolio.symbols.values() if holding.quantity < ZERO), ZERO)
     rate = divide(terms.margin_requirement_pct, PERCENT)
@@ -90,7 +96,7 @@ def account_view(account: str, portfolio: RiskPortfolio, terms: RiskTerms) -> di
         "currency": CURRENCY,
         "equity": equity,
         "portfolio_value": equity,
-        "last_equity": equity,
+        "last_equity": plain(last_equity),
         "cash": plain(portfolio.equity - long - short),
         "long_market_value": plain(long),
         "short_market_value": plain(short),

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from apps.http.app import number
+from apps.oms.alpaca.bars import AlpacaBars
 from apps.oms.alpaca.catalogue import CRYPTO, EQUITY, AlpacaAsset, AssetBook
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, list_in, reply
@@ -14,12 +15,16 @@ from domain.values import ZERO, Side
 
 View = dict[str, Any]
 
+NOTHING_RECORDED: Final[View] = {"latestTrade": None, "minuteBar": None, "dailyBar": None, "prevDailyBar": None}
+
 
 class AlpacaMarketData:
     """The handlers of market data. A symbol without a fresh quote is left out."""
 
-    def __init__(self, assets: AssetBook, market: Market, clock: Clock, quote_age_max_ns: int) -> None:
+    def __init__(self, assets: AssetBook, market: Market, clock: Clock, quote_age_max_ns: int, bars: AlpacaBars) -> None:
+        """`bars`: the recorded market, for snapshots."""
         self._assets = assets
+        self._bars = bars
         self._market = market
         self._clock = clock
         self._age_max_ns = quote_age_max_ns
@@ -31,13 +36,20 @@ class AlpacaMarketData:
         return reply({"orderbooks": {asset.shown: book_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
 
     async def crypto_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"snapshots": {asset.shown: _snapshot(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+        return reply({"snapshots": await self._snapshots(request, CRYPTO)})
 
     async def stock_quotes(self, request: AlpacaRequest) -> AlpacaReply:
         return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, EQUITY)}})
 
     async def stock_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({asset.shown: _snapshot(quotes) for asset, quotes in self._quoted(request, EQUITY)})
+        return reply(await self._snapshots(request, EQUITY))
+
+    async def _snapshots(self, request: AlpacaRequest, kind: str) -> View:
+        quoted = list(self._quoted(request, kind))
+        recorded = await self._bars.recorded_of([asset for asset, _ in quoted])
+        return {
+            asset.shown: NOTHING_RECORDED | recorded.get(asset.symbol, {}) | {"latestQuote": quote_view(quotes)} for asset, quotes in quoted
+        }
 
     def _quoted(self, request: AlpacaRequest, kind: str) -> Iterable[tuple[AlpacaAsset, list[Quote]]]:
         """Yield the assets of `symbols` (without it: all) that have fresh quotes with sizes on both sides."""
@@ -66,10 +78,6 @@ def book_view(quotes: list[Quote]) -> View:
         "b": [{"p": number(price), "s": number(size)} for price, size in _levels(quotes, Side.SELL)],
         "a": [{"p": number(price), "s": number(size)} for price, size in _levels(quotes, Side.BUY)],
     }
-
-
-def _snapshot(quotes: list[Quote]) -> View:
-    return {"latestQuote": quote_view(quotes), "latestTrade": None, "minuteBar": None, "dailyBar": None, "prevDailyBar": None}
 
 
 def _levels(quotes: list[Quote], taker: Side) -> list[tuple[Decimal, Decimal]]:

@@ -23,6 +23,7 @@ from apps.oms.alpaca.order_fields import (
 from apps.oms.alpaca.refusals import unknown_asset
 from apps.oms.replace import NewTerms
 from domain.order.commands import Terms
+from domain.order.trail import Trail
 from domain.values import ZERO, OrderType, Side, TimeInForce, order_id_of
 
 
@@ -59,8 +60,7 @@ class OrderRequest(NamedTuple):
     exits: Exits | None = None
 
 
-SERVED_TYPES: Final = ("market", "limit", "stop", "stop_limit")
-KNOWN_TYPES: Final = (*SERVED_TYPES, "trailing_stop")
+KNOWN_TYPES: Final = ("market", "limit", "stop", "stop_limit", "trailing_stop")
 KNOWN_TIFS: Final = ("day", "gtc", "ioc", "fok", "opg", "cls")
 TIFS_OF_CLASSES: Final = ("day", "gtc")
 SERVED_CLASSES: Final = ("simple", "", *CLASSES)
@@ -74,12 +74,14 @@ INTENTS: Final = {
     "sell_to_close": (Side.SELL, True),
 }
 WORDS_OF_INTENTS: Final = tuple(INTENTS)
-OF_OTHER_ORDERS: Final = ("trail_price", "trail_percent", "legs", "advanced_instructions")
-"""Fields that would change the meaning of an order, and belong to types or classes that are not served."""
+OF_OTHER_ORDERS: Final = ("legs", "advanced_instructions")
+"""Fields that would change the meaning of an order, and belong to classes that are not served."""
+OF_TRAILS: Final = ("trail_price", "trail_percent")
+"""Fields that belong to the type trailing_stop."""
 OF_CLASSES: Final = ("take_profit", "stop_loss")
 """Fields that belong to the classes of several orders."""
 
-_TYPES: Final = {word: OrderType(word) for word in SERVED_TYPES}
+_TYPES: Final = {word: OrderType(word) for word in KNOWN_TYPES}
 _TIFS: Final = {word: TimeInForce(word) for word in KNOWN_TIFS}
 """Looked up: calling an enumeration takes ten times as long, for every order."""
 _DECODER: Final = msgspec.json.Decoder(AlpacaOrderBody)
@@ -93,8 +95,7 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
     kind = word_in_body(parsed.type, "type", KNOWN_TYPES)
     tif = word_in_body(parsed.time_in_force, "time_in_force", KNOWN_TIFS)
     refuse_unserved("order_class", order_class, SERVED_CLASSES)
-    refuse_unserved("type", kind, SERVED_TYPES)
-    for name in OF_OTHER_ORDERS if order_class in CLASSES else (*OF_OTHER_ORDERS, *OF_CLASSES):
+    for name in _foreign(order_class, kind):
         if is_given(getattr(parsed, name)):
             raise malformed_field(name, "is not supported with this type and class of order")
     side, reduce_only = _side(parsed)
@@ -126,8 +127,26 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         stop_price=number_in(parsed.stop_price, "stop_price", asset.tick, negative=asset.negative_prices),
         time_in_force=_TIFS[tif],
         reduce_only=reduce_only,
+        trail=_trail(parsed, asset) if kind == "trailing_stop" else None,
     )
     return OrderRequest(terms, asset, notional, extended, exits)
+
+
+def _foreign(order_class: str, kind: str) -> tuple[str, ...]:
+    """Return the fields that an order of this class and type cannot have."""
+    if order_class in CLASSES:
+        return (*OF_OTHER_ORDERS, *OF_TRAILS)
+    return (*OF_OTHER_ORDERS, *OF_CLASSES) if kind == "trailing_stop" else (*OF_OTHER_ORDERS, *OF_TRAILS, *OF_CLASSES)
+
+
+def _trail(parsed: AlpacaOrderBody, asset: AlpacaAsset) -> Trail:
+    """Return how the stop trails. AlpacaRefusal unless it has an amount or a percentage, and not both."""
+    amount, percent = number_in(parsed.trail_price, "trail_price", asset.tick), number_in(parsed.trail_percent, "trail_percent", None)
+    if amount is not None and percent is not None:
+        raise malformed_field("trail_percent", "cannot be given together with trail_price")
+    if amount is None and percent is None:
+        raise malformed_field("trail_price", "or trail_percent is required")
+    return Trail(amount=amount, percent=percent)
 
 
 def _refuse_with_class(parsed: AlpacaOrderBody, order_class: str, kind: str, tif: str) -> None:
@@ -136,7 +155,7 @@ def _refuse_with_class(parsed: AlpacaOrderBody, order_class: str, kind: str, tif
         "notional": is_given(parsed.notional),
         "extended_hours": parsed.extended_hours is True,
         "position_intent": isinstance(parsed.position_intent, str) and INTENTS[parsed.position_intent][1] is (order_class != OCO),
-        "type": order_class == OCO and kind != "limit",
+        "type": (order_class == OCO and kind != "limit") or kind == "trailing_stop",
         "time_in_force": tif not in TIFS_OF_CLASSES,
     }
     for name, refused in wrong.items():
@@ -191,10 +210,13 @@ _REPLACE_DECODER: Final = msgspec.json.Decoder(AlpacaReplaceBody)
 _REPLACE_FIELDS: Final = frozenset(AlpacaReplaceBody.__struct_fields__)
 
 
-def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: str | None) -> NewTerms:
-    """Return the terms that a client asks for. `time_in_force`: the order's own, which cannot change. AlpacaRefusal."""
+def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: str | None, trail: Trail | None = None) -> NewTerms:
+    """Return the terms that a client asks for. AlpacaRefusal.
+
+    `time_in_force` and `trail` are the order's own: the first cannot change, and of the second only how far it is.
+    """
     parsed: AlpacaReplaceBody = read_body_of(_REPLACE_DECODER, body, _REPLACE_FIELDS)
-    if is_given(parsed.trail):
+    if is_given(parsed.trail) and trail is None:
         raise malformed_field("trail", "is not supported with this type of order")
     if word_in_body(parsed.time_in_force, "time_in_force", KNOWN_TIFS, default=time_in_force) != time_in_force:
         raise malformed_field("time_in_force", f"cannot be changed from {time_in_force}")
@@ -204,7 +226,11 @@ def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: s
         number_in(parsed.stop_price, "stop_price", asset.tick, negative=asset.negative_prices),
         named_by(parsed.client_order_id, key),
     )
-    if wanted.numbers == (None, None, None):
+    if trail is not None:
+        by_amount = trail.amount is not None
+        found = number_in(parsed.trail, "trail", asset.tick if by_amount else None)
+        wanted = wanted._replace(trail_amount=found) if by_amount else wanted._replace(trail_percent=found)
+    if wanted.numbers == (None, None, None) and not wanted.trails:
         raise malformed_field("qty", "or limit_price or stop_price is required")
     return wanted
 

@@ -128,7 +128,7 @@ class AlpacaOrders:
         order, asset = found.order, self._assets.of(found.order.symbol)
         found.refuse_if_closed()
         tif = order_of(order, asset).time_in_force
-        wanted = read_replacement(request.body, asset, tif, request.idempotency_key)
+        wanted = read_replacement(request.body, asset, tif, request.idempotency_key, order.trail)
         if order.role in FOLLOWING and wanted.quantity == order.quantity:
             wanted = wanted._replace(quantity=None)  # some clients repeat what an order has
         known = await self._lookup.by_client_order_id(wanted.client_order_id, request)

@@ -104,7 +104,7 @@ def status_of(order: Order) -> str:
 
 def _waits_for_stop(order: Order) -> bool:
     """Return whether a stop waits for its price before any venue has it."""
-    return order.stop_price is not None and not order.triggered and not order.routes
+    return (order.stop_price is not None or order.trail is not None) and not order.triggered and not order.routes
 
 
 def numbers_of(order: Order) -> tuple[int, ...]:
@@ -172,9 +172,9 @@ def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
         status=status,
         extended_hours=False,
         legs=None,
-        trail_percent=None,
-        trail_price=None,
-        hwm=None,
+        trail_percent=text_of(order.trail.percent) if order.trail else None,
+        trail_price=text_of(order.trail.amount) if order.trail else None,
+        hwm=text_of(order.best),
         source=None,
         subtag=None,
         seq=order.seqs[-1] if order.seqs else None,
@@ -210,6 +210,8 @@ def _as_generation(shown: AlpacaOrder, order: Order, number: int) -> None:
     shown.client_order_id = terms.client_order_id or order.client_order_id
     shown.created_at = shown_moment(terms.at)
     shown.qty, shown.limit_price, shown.stop_price = plain(terms.quantity), text_of(terms.price), text_of(terms.stop_price)
+    if terms.trail is not None:
+        shown.trail_price, shown.trail_percent = text_of(terms.trail.amount), text_of(terms.trail.percent)
     if standing is Standing.CURRENT:
         return
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
@@ -241,6 +243,8 @@ def submitted_order(order: Order, asset: AlpacaAsset, seq: int) -> AlpacaOrder:
     first, shown = order.asked or order, _live(order, asset, 0)
     shown.qty = None if order.asked_notional is not None else plain(first.quantity)
     shown.limit_price, shown.stop_price = text_of(first.price), text_of(first.stop_price)
+    if first.trail is not None:
+        shown.trail_price, shown.trail_percent, shown.hwm = text_of(first.trail.amount), text_of(first.trail.percent), None
     shown.status = HELD if order.role in HELD_ROLES else ACCEPTED
     shown.filled_qty, shown.filled_avg_price, shown.fees = "0", None, "0"
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None

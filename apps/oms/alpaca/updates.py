@@ -40,7 +40,8 @@ def stage(order: Order) -> Stage:
     `new` was sent when a venue acknowledged or traded the order, when a stop order was queued, and at once for every later generation.
     """
     known = order.generation > 0 or bool(order.trades) or any(route.venue_order_id for route in order.routes)
-    return Stage(order.generation, known or (order.stop_price is not None and order.status not in _UNANNOUNCED))
+    sleeps = order.stop_price is not None or order.trail is not None
+    return Stage(order.generation, known or (sleeps and order.status not in _UNANNOUNCED))
 
 
 def updates_before(event: e.OrderEvent, order: Order) -> Updates:

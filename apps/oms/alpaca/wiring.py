@@ -9,6 +9,7 @@ from apps.oms.accounts import Accounts
 from apps.oms.alpaca.account import AlpacaAccounts
 from apps.oms.alpaca.activities import AlpacaActivities
 from apps.oms.alpaca.app import AlpacaApp, Routes
+from apps.oms.alpaca.bars import AlpacaBars
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.class_submits import ClassSubmits
 from apps.oms.alpaca.market_data import AlpacaMarketData
@@ -16,10 +17,13 @@ from apps.oms.alpaca.order_handlers import AlpacaOrders
 from apps.oms.alpaca.order_list import OrderList
 from apps.oms.alpaca.order_lookup import OrderLookup
 from apps.oms.alpaca.portfolio import RiskReader
+from apps.oms.alpaca.portfolio_history import EquityHistory
 from apps.oms.alpaca.positions import AlpacaPositions
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.reference import AlpacaReference
+from apps.oms.equity import EquityReads
 from apps.oms.lists import ListHandler
+from apps.oms.market_reads import MarketReads
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.replace import ReplaceHandler
@@ -50,6 +54,8 @@ class FacadeParts(NamedTuple):
     controls: Controls
     clock: Clock
     metrics: OmsMetrics
+    equity: EquityReads
+    recorded: MarketReads
 
 
 def mounts(
@@ -85,9 +91,11 @@ def facade_routes(
     )
     listed = OrderList(parts.host, parts.reads, lookup, assets)
     reference = AlpacaReference(assets, calendars, parts.controls.blocks, parts.clock)
-    data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns)
+    bars = AlpacaBars(assets, parts.recorded, parts.clock)
+    data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns, bars)
     positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
-    accounts = AlpacaAccounts(risk, keys, parts.controls)
+    accounts = AlpacaAccounts(risk, keys, parts.controls, parts.equity)
+    history = EquityHistory(parts.equity, parts.clock)
     activities = AlpacaActivities(lookup, parts.fills, parts.recent, assets)
     return {
         ("POST", "/v2/orders"): orders.submit,
@@ -106,13 +114,28 @@ def facade_routes(
         ("PATCH", "/v2/account/configurations"): accounts.configure,
         ("GET", "/v2/account/activities"): activities.page,
         ("GET", "/v2/account/activities/{type}"): activities.page,
+        ("GET", "/v2/account/portfolio/history"): history.show,
         ("GET", "/v2/assets"): reference.assets,
         ("GET", "/v2/assets/{asset:path}"): reference.asset,
         ("GET", "/v2/clock"): reference.clock,
         ("GET", "/v2/calendar"): reference.calendar,
+        **_market_routes(data, bars),
+    }
+
+
+def _market_routes(data: AlpacaMarketData, bars: AlpacaBars) -> Routes:
+    """Return the handlers of market data, which need no key."""
+    return {
         ("GET", "/v1beta3/crypto/{loc}/latest/quotes"): data.crypto_quotes,
         ("GET", "/v1beta3/crypto/{loc}/latest/orderbooks"): data.crypto_books,
         ("GET", "/v1beta3/crypto/{loc}/snapshots"): data.crypto_snapshots,
+        ("GET", "/v1beta3/crypto/{loc}/bars"): bars.crypto_bars,
+        ("GET", "/v1beta3/crypto/{loc}/latest/bars"): bars.latest_crypto_bars,
+        ("GET", "/v1beta3/crypto/{loc}/latest/trades"): bars.latest_crypto_trades,
+        ("GET", "/v2/stocks/bars"): bars.stock_bars,
+        ("GET", "/v2/stocks/bars/latest"): bars.latest_stock_bars,
+        ("GET", "/v2/stocks/{symbol}/bars"): bars.bars_of_stock,
+        ("GET", "/v2/stocks/trades/latest"): bars.latest_stock_trades,
         ("GET", "/v2/stocks/quotes/latest"): data.stock_quotes,
         ("GET", "/v2/stocks/snapshots"): data.stock_snapshots,
     }

@@ -46,7 +46,8 @@ RIGHTS: Final[Mapping[str, ValkeyRights]] = {
     # compares stored positions with the journal every minute, and corrects them
     "oms": ValkeyRights((*CONNECT, *READ, *STORE), reads=POSITIONS, writes=POSITIONS),
     "risk": ValkeyRights((*CONNECT, "hset"), writes=PORTFOLIOS),
-    "projector": ValkeyRights((*CONNECT, *READ, *STORE, *LOAD), reads=POSITIONS, writes=POSITIONS),
+    # reads what risk publishes, for the samples of equity
+    "projector": ValkeyRights((*CONNECT, *READ, *STORE, *LOAD), reads=(*POSITIONS, *PORTFOLIOS), writes=POSITIONS),
     OPERATOR: ValkeyRights((*CONNECT, *READ, *STORE, "info"), reads=(*POSITIONS, *PORTFOLIOS), writes=POSITIONS),
     READER: ValkeyRights((*CONNECT, *READ), reads=(*POSITIONS, *PORTFOLIOS)),
 }

@@ -22,7 +22,7 @@ def queued(executions: Executions) -> list[str]:
 
 
 def asleep(executions: Executions) -> list[str]:
-    return [terms.role for stops in executions.sleeping.values() for terms in stops.values()]
+    return [terms.role for stops in executions.held.sleeping.values() for terms in stops.values()]
 
 
 def test_held_legs_are_not_routed() -> None:

@@ -161,6 +161,7 @@ STORY: dict[type[e.Event], tuple[str, ...]] = {
     e.OrderRiskChecked: ("risk_pass",),
     e.OrderQueued: ("enqueue", "venue_reject_requeue"),
     e.OrderTriggered: (),
+    e.StopTrailed: (),
     e.OrderReleased: (),
     e.OrderRejected: ("risk_fail", "no_route", "venue_reject"),
     e.OrderRouted: ("route",),

@@ -8,6 +8,7 @@ from domain.order.commands import Terms
 from domain.order.events import OrderSubmitted
 from domain.order.order import Asked, Order, created
 from domain.order.terms import FIELDS, recorded, replacement, same_terms
+from domain.order.trail import Trail
 from tests import given
 
 
@@ -33,3 +34,16 @@ def test_terms_become_an_order_and_are_told_from_others_afterwards() -> None:
     asked = replacement(order, wanted, "A-r1")
     assert (asked.order_id, asked.replaces, asked.quantity, asked.price) == ("A-r1", order.order_id, Decimal(4), Decimal(51))
     assert (asked.symbol, asked.side, asked.time_in_force) == (order.symbol, order.side, order.time_in_force)
+
+
+def test_a_trailing_stop_that_has_triggered_is_checked_as_what_it_is_by_then() -> None:
+    trail = Trail(amount=Decimal(5), limit_offset=Decimal(1))
+    terms = msgspec.structs.replace(given.terms("10", None, side="sell", order_type="trailing_stop"), trail=trail)
+    order = created(recorded(terms, given.NOW, ""))
+    asleep = replacement(order, Asked(Decimal(4), None, None, trail), "A-r1")
+    assert (asleep.order_type, asleep.trail) == ("trailing_stop", trail)
+    order.triggered = True
+    limit = replacement(order, Asked(Decimal(4), Decimal(44), Decimal(45), trail), "A-r1")
+    assert (str(limit.order_type), limit.price) == ("limit", Decimal(44))
+    assert (limit.stop_price, limit.trail) == (None, None)
+    assert replacement(order, Asked(Decimal(4), None, Decimal(45), trail), "A-r1").order_type == "market"

@@ -32,7 +32,10 @@ def questions(bert: Bert) -> list[tuple[str, str, str, str, str, dict[str, Any]]
     asked: list[tuple[str, str, str, tuple[str, str], dict[str, Any]]] = [
         *(("oms", "GET", f"/orders/@{more}", order, {}) for more in ("", "/events", "?at_seq=1", "?at_seq=999999999")),
         *((service, method, path, order, body) for service, method, path, body in order_routes(price, settled)),
-        *(("oms", "GET", path, account, {}) for path in ("/orders?account=@", "/positions/@", "/positions/@?at_seq=1", "/fills/@")),
+        *(
+            ("oms", "GET", path, account, {})
+            for path in ("/orders?account=@", "/positions/@", "/positions/@?at_seq=1", "/fills/@", "/equity/@")
+        ),
         ("oms", "GET", "/fills/@?symbol=ETHUSDT", account, {}),
         ("oms", "GET", "/orders?account=@&status=open", account, {}),
         ("oms", "DELETE", "/orders?account=@", account, {}),

@@ -1,0 +1,74 @@
+"""A recorded market in memory: bars straight from its trades, for tests and as the independent computation beside QuestDB's views."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Final
+
+from domain.market.bar_history import LastTrade, MarketBar, Timeframe, VenueBar, over_venues
+from domain.market.records import MarketTrade
+from domain.ports import Unavailable
+from domain.values import ZERO
+
+MINUTE_NS: Final = 60 * 10**9
+
+
+class MemoryMarket:
+    """Port: apps.oms.market_reads.RecordedMarket, and its reader. While `down`, every call raises Unavailable."""
+
+    def __init__(self) -> None:
+        self.trades: list[MarketTrade] = []
+        self.recorded, self.down = True, False
+        self.asked = 0
+
+    @contextlib.asynccontextmanager
+    async def opened(self) -> "AsyncIterator[MemoryMarket | None]":
+        self.asked += 1
+        if self.down:
+            raise Unavailable("the recorded market is away")
+        yield self if self.recorded else None
+
+    async def bars(
+        self, symbol: str, frame: Timeframe, since_ns: int, until_ns: int, limit: int, *, newest_first: bool = False
+    ) -> list[MarketBar]:
+        groups: dict[tuple[int, str], list[MarketTrade]] = {}
+        for trade in sorted(self.trades, key=lambda trade: trade.at):
+            begin = frame.begin(trade.at)
+            if trade.symbol == symbol and since_ns <= begin < until_ns:
+                groups.setdefault((begin, trade.venue), []).append(trade)
+        ordered = sorted(groups, key=lambda place: (-place[0] if newest_first else place[0], place[1]))
+        return over_venues(_bar(*place, groups[place], frame) for place in ordered)[:limit]
+
+    async def last_trade(self, symbol: str, since_ns: int) -> LastTrade | None:
+        found = [trade for trade in self.trades if trade.symbol == symbol and trade.at >= since_ns]
+        if not found:
+            return None
+        last = max(found, key=lambda trade: trade.at)
+        return LastTrade(last.at, last.venue, last.price, last.quantity, last.side, last.trade_id)
+
+
+def _bar(at: int, venue: str, trades: list[MarketTrade], frame: Timeframe) -> VenueBar:
+    """Return one bar. `typical` is summed over the bars that the store would have, which depend on the timeframe."""
+    parts: dict[int, list[MarketTrade]] = {}
+    for trade in trades:
+        parts.setdefault(trade.at // _part_ns(frame), []).append(trade)
+    typical = sum((_volume(part) * (_high(part) + _low(part) + part[-1].price) for part in parts.values()), ZERO)
+    return VenueBar(at, venue, trades[0].price, _high(trades), _low(trades), trades[-1].price, _volume(trades), len(trades), typical)
+
+
+def _part_ns(frame: Timeframe) -> int:
+    if frame.kind == "Min":
+        return MINUTE_NS * (15 if not frame.count % 15 else 5 if not frame.count % 5 else 1)
+    return MINUTE_NS * 60 if frame.kind == "Hour" else MINUTE_NS * 1440
+
+
+def _high(trades: list[MarketTrade]) -> Decimal:
+    return max(trade.price for trade in trades)
+
+
+def _low(trades: list[MarketTrade]) -> Decimal:
+    return min(trade.price for trade in trades)
+
+
+def _volume(trades: list[MarketTrade]) -> Decimal:
+    return sum((trade.quantity for trade in trades), ZERO)

@@ -1,0 +1,131 @@
+"""Bars and last trades of the recorded market: what QuestDB's views answer is what an independent computation gives."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, Final
+
+import pytest
+
+from adapters import questmarket
+from adapters.clock import SystemClock
+from adapters.memory_market import MemoryMarket
+from adapters.questmarket import QuestDbMarket
+from adapters.questticks import QuestDbTicks
+from domain.archive.checkpoint import Checkpoint
+from domain.archive.market_rows import TRADES
+from domain.archive.ports import ArchiveRow
+from domain.market.bar_history import DAY_NS, MINUTE_NS, Timeframe, timeframe_of
+from domain.market.records import MarketTrade
+from domain.ports import Unavailable
+from tests.contracts.ticks import trade
+from tests.live import LiveServer
+
+FRAMES: Final = ("1Min", "5Min", "7Min", "15Min", "45Min", "1Hour", "4Hour", "23Hour", "1Day", "1Week", "1Month", "3Month", "12Month")
+BEGIN: Final = 20_780 * DAY_NS
+VISIBLE_S: Final = 60.0
+
+
+def market() -> list[MarketTrade]:
+    """Two venues over some months, with gaps: dense for two hours, then sparse."""
+    dense = [number * 40 * 10**9 for number in range(180)]
+    sparse = [DAY_NS + number * 37 * 3600 * 10**9 for number in range(60)]
+    return [
+        trade(
+            ("ALPHA", "BETA")[number % 2],
+            number,
+            at=BEGIN + offset + number,
+            price=f"{100 + number * 7 % 31}.{number:03d}",
+            quantity=f"0.{1 + number % 9}",
+        )
+        for number, offset in enumerate((*dense, *sparse))
+    ]
+
+
+@asynccontextmanager
+async def recorded(server: LiveServer, trades: list[MarketTrade]) -> AsyncIterator[QuestDbMarket]:
+    """A market that sink-ticks wrote, once its views have every trade."""
+    place = QuestDbTicks(server.url, server.pg_url, "ticks", "me", SystemClock(), lambda _: None)
+    await place.claim()
+    await place.write([ArchiveRow(TRADES, "trades", 1, number, 0, each) for number, each in enumerate(trades)], Checkpoint())
+    found = QuestDbMarket(server.pg_url)
+    try:
+        async with asyncio.timeout(VISIBLE_S):
+            while sum(bar.count for bar in await bars(found, Timeframe(1, "Day"))) != len(trades):
+                await asyncio.sleep(0.05)
+        yield found
+    finally:
+        await found.close()
+        await place.close()
+
+
+async def bars(market: Any, frame: Timeframe, **more: Any) -> Any:
+    since, until = frame.begin(BEGIN - 400 * DAY_NS), frame.begin(BEGIN + 400 * DAY_NS)
+    asked = {"since_ns": since, "until_ns": until, "limit": 10_000} | more
+    async with market.opened() as reader:
+        return await reader.bars("BTCUSDT", frame, **asked)
+
+
+async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questmarket, "ROWS_AT_ONCE", 50)
+    expected = MemoryMarket()
+    empty = QuestDbMarket(fresh_questdb.pg_url)
+    async with empty.opened() as reader:
+        assert reader is None, "nothing was ever recorded"
+    await empty.close()
+    expected.trades = market()
+    async with recorded(fresh_questdb, expected.trades) as found:
+        for word in FRAMES:
+            frame = timeframe_of(word)
+            assert frame is not None
+            whole = await bars(expected, frame)
+            assert await bars(found, frame) == whole, word
+            assert await bars(found, frame, newest_first=True) == whole[::-1], word
+            assert await bars(found, frame, newest_first=True, limit=2) == whole[::-1][:2], word
+            assert await bars(found, frame, limit=1) == whole[:1], word
+            assert all(bar.at == frame.begin(bar.at) for bar in whole)
+        window = {"since_ns": BEGIN + 10 * MINUTE_NS, "until_ns": BEGIN + 20 * MINUTE_NS}
+        assert await bars(found, Timeframe(1, "Min"), **window) == await bars(expected, Timeframe(1, "Min"), **window) != []
+        async with found.opened() as reader, expected.opened() as other:
+            assert reader is not None
+            assert other is not None
+            assert await reader.last_trade("BTCUSDT", BEGIN) == await other.last_trade("BTCUSDT", BEGIN)
+            assert await reader.last_trade("ETHUSDT", BEGIN) is None
+            assert await reader.bars("ETHUSDT", Timeframe(1, "Min"), BEGIN, BEGIN + DAY_NS, 9) == []
+
+
+async def test_a_store_that_does_not_answer_is_unavailable() -> None:
+    with pytest.raises(Unavailable):
+        async with QuestDbMarket("postgresql://admin:quest@127.0.0.1:1/qdb").opened():
+            raise AssertionError("it does not open")
+
+
+def test_bars_over_venues_take_open_and_close_of_the_leading_venue() -> None:
+    house = MemoryMarket()
+    house.trades = [
+        trade("ALPHA", 1, at=BEGIN, price="10", quantity="1"),
+        trade("BETA", 2, at=BEGIN + 1, price="12", quantity="3"),
+        trade("BETA", 3, at=BEGIN + 2, price="11", quantity="1"),
+        trade("ALPHA", 4, at=BEGIN + 3, price="9", quantity="1"),
+    ]
+    (bar,) = asyncio.run(house.bars("BTCUSDT", Timeframe(1, "Min"), BEGIN, BEGIN + DAY_NS, 9))
+    assert [bar.open, bar.high, bar.low, bar.close, bar.volume] == [Decimal(number) for number in (12, 12, 9, 11, 6)]
+    assert bar.count == 4
+    assert bar.vwap == Decimal("10.666666666667"), "2 x 28 and 4 x 34, by 6 x 3"
+
+
+@pytest.mark.parametrize(
+    ("word", "frame"),
+    [
+        ("1Min", Timeframe(1, "Min")),
+        ("59T", Timeframe(59, "Min")),
+        ("23H", Timeframe(23, "Hour")),
+        ("1D", Timeframe(1, "Day")),
+        ("1W", Timeframe(1, "Week")),
+        ("4M", Timeframe(4, "Month")),
+        *((word, None) for word in ("", "60Min", "0Min", "24Hour", "2Day", "2Week", "5Month", "1m", "1", "Min", "1Year", "-1Min", "١Min")),
+    ],
+)
+def test_words_of_timeframes(word: str, frame: Timeframe | None) -> None:
+    assert timeframe_of(word) == frame
