@@ -9,12 +9,13 @@ from msgspec import UNSET, UnsetType
 from apps.http.body import exact_number, identifier
 from apps.http.problem import ECHO_MAX, malformed, untradable
 from apps.http.schema import DISPLAY_QUANTITY, NUMBER, PRICE, described
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail, type_of
 from domain.instruments import Denial, Instrument, display_denial, terms_denial
 from domain.order.commands import Terms
 from domain.order.trail import trail_denial
 from domain.values import OrderType, Side, TimeInForce
 
-_TYPE: Final = described("Defaults to limit if a price is given, else market.")
+_TYPE: Final = described("Defaults to trailing_stop if it trails, else to limit if a price is given, else to market.")
 _ACCOUNT: Final = described("Defaults to the account of the key; required without one.")
 
 
@@ -30,6 +31,11 @@ class OrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     reduce_only: Annotated[bool | UnsetType | None, described("The order is denied if it could do more than close a position.")] = UNSET
     display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
+    trail_amount: TrailNumber = UNSET
+    trail_percent: TrailNumber = UNSET
+    trail_trigger: TrailWord = UNSET
+    limit_offset: TrailNumber = UNSET
+    activation_price: TrailPrice = UNSET
 
 
 def terms_of(
@@ -48,6 +54,7 @@ def terms_of(
     negative = instrument is not None and instrument.negative_prices
     price = exact_number(read.price, "price", negative=negative)
     stop_price = exact_number(read.stop_price, "stop_price", negative=negative)
+    trail = read_trail(read, negative=negative)
     account = identifier(read.account, "account") or own
     if not account:
         raise malformed("Object missing required field `account`", "/account")
@@ -57,13 +64,14 @@ def terms_of(
         client_order_id="",
         symbol=read.symbol,
         side=read.side,
-        order_type=read.type or (OrderType.MARKET if price is None else OrderType.LIMIT),
+        order_type=read.type or type_of(price, trail),
         quantity=quantity,
         price=price,
         stop_price=stop_price,
         time_in_force=time_in_force,
         reduce_only=read.reduce_only is True,
         display_quantity=exact_number(read.display_quantity, "display_quantity"),
+        trail=trail,
     )
     if instrument is None:
         raise untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from apps.http.body import exact_number
 from apps.http.schema import OPTIONAL_NUMBER, PRICE, described
 from domain.order.trail import Trail, TrailTrigger
+from domain.values import OrderType
 
 TrailNumber = Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER]
 TrailPrice = Annotated[msgspec.Raw | UnsetType, PRICE]
@@ -43,6 +44,13 @@ def read_trail(found: TrailFields, *, negative: bool = False) -> Trail | None:
         activation_price=exact_number(found.activation_price, "activation_price", negative=negative),
     )
     return None if trail == Trail() and not found.trail_trigger else trail
+
+
+def type_of(price: Decimal | None, trail: Trail | None) -> OrderType:
+    """Return the type of an order that names none."""
+    if trail is not None:
+        return OrderType.TRAILING_STOP
+    return OrderType.MARKET if price is None else OrderType.LIMIT
 
 
 def replaced_trail(trail: Trail, amount: Decimal | None, percent: Decimal | None) -> Trail:

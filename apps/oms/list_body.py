@@ -11,8 +11,8 @@ from apps.http.body import client_order_id_of, exact_number, identifier, read_ob
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
-from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
-from apps.oms.submit_body import Priority, TermsReader, moment, type_of
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail, type_of
+from apps.oms.submit_body import Priority, TermsReader, moment
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
 from domain.order.commands import Terms

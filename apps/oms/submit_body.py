@@ -13,14 +13,14 @@ from apps.http.caller import account_not_yours
 from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import ECHO_MAX, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
-from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail
+from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail, type_of
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.execution.auctions import NO_SESSION, TOO_LATE
 from domain.instruments import Denial, Instrument, display_denial, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
-from domain.order.trail import Trail, trail_denial
+from domain.order.trail import trail_denial
 from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of, rfc3339
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
@@ -92,13 +92,6 @@ AuctionOf = Callable[[str, TimeInForce], Auction | Denial]
 def never_closing(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
     """Return that there is none: nothing closes here."""
     return Denial(NO_SESSION, symbol)
-
-
-def type_of(price: Decimal | None, trail: Trail | None) -> OrderType:
-    """Return the type of an order that names none."""
-    if trail is not None:
-        return OrderType.TRAILING_STOP
-    return OrderType.MARKET if price is None else OrderType.LIMIT
 
 
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)

@@ -378,3 +378,11 @@ async def test_an_entry_that_is_none_is_refused_at_its_field(changes: dict[str, 
     async with House().http() as client:
         answer = await client.post("/check", content=text(**changes))
     assert (answer.status_code, answer.json()["pointer"]) == (400, pointer)
+
+
+async def test_a_trailing_stop_is_checked_without_a_stop_price() -> None:
+    async with House().http() as client:
+        passed = await client.post("/check?explain=all", content=text(price=..., type="trailing_stop", trail_amount="10"))
+        refused = await client.post("/check", content=text(price=..., type="trailing_stop"))
+    assert (passed.status_code, passed.json()["reason"]) == (200, "no_reference_price"), "as a market order: nothing is quoted here"
+    assert (refused.status_code, refused.json()["code"]) == (422, "trail_required")

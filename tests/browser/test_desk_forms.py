@@ -41,3 +41,30 @@ def test_an_order_for_the_close_of_a_market_that_never_closes_is_refused_at_its_
     desk.until_text("status", "Ticket result", "no_session")
     assert desk.ask(desk.one("combobox", "Time in force"), "function () { return this.ariaInvalid }") == "true"
     assert httpx.get(f"{stack.url('oms')}/orders", params={"account": "closing"}, timeout=10).json()["orders"] == []
+
+
+def test_a_trailing_stop_is_previewed_and_its_stop_price_is_shown_as_it_moves(stack: LiveStack, desk: DeskPage) -> None:
+    desk.write_order("0.02", "47000", "trailing")
+    desk.push("Sell", "radio")
+    choose(desk, "Type", "trailing_stop")
+    desk.press("p", alt=True)
+    desk.until_text("status", "Ticket result", "How far behind the market?")
+    desk.fill("textbox", "Trail, in price", "30.001")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "trail_amount_off_tick")
+    assert desk.ask(desk.one("textbox", "Trail, in price"), "function () { return this.ariaInvalid }") == "true"
+    desk.fill("textbox", "Trail, in price", "3000")
+    desk.press("p", alt=True)
+    desk.until_text("status", "Ticket result", "would pass")
+    desk.press("Enter")
+    desk.until_text("status", "Ticket result", "submitted")
+    (found,) = httpx.get(f"{stack.url('oms')}/orders", params={"account": "trailing"}, timeout=10).json(parse_float=str)["orders"]
+    assert (found["type"], found["trail"]["trail_trigger"]) == ("trailing_stop", "touch")
+
+    def shown() -> bool:
+        now = httpx.get(f"{stack.url('oms')}/orders/{found['order_id']}", timeout=10).json(parse_float=str, parse_int=str)
+        return any(now["stop_price"] and now["stop_price"] in row for row in desk.rows("Orders"))
+
+    desk.until(shown, lambda: "its stop price of now")
+    desk.go(f"order/{found['order_id']}")
+    desk.until_text("region", "Order details", "3000 behind the touch")
