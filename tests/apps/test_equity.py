@@ -177,6 +177,22 @@ async def test_the_equity_at_midnight_is_asked_once_a_day() -> None:
     assert await house.reads.at_midnight("alice") is None, "the store is away, and yesterday's is not today's"
 
 
+async def test_a_slow_store_delays_an_account_by_a_bounded_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(equity, "MIDNIGHT_WAIT_S", 0.01)
+    house, asked = House(), 0
+
+    async def never(account: str, until_ns: int) -> EquitySample | None:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        return None
+
+    monkeypatch.setattr(house.samples, "last_before", never)
+    for _ in range(3):
+        assert await house.reads.at_midnight("alice") is None
+    assert asked == 1, "it is asked again after a while"
+
+
 async def test_few_reads_are_in_progress_and_few_wait() -> None:
     reads, let = BoundedReads(), asyncio.Event()
     running = 0

@@ -33,6 +33,8 @@ def body(**changes: Any) -> bytes:
         ({"price": ..., "stop_price": 60}, "stop_price_not_allowed", {"found": "60"}),
         ({"type": "stop", "price": ..., "stop_price": 60}, "display_quantity_not_allowed", {"found": "stop gtc"}),
         ({"time_in_force": "ioc"}, "display_quantity_not_allowed", {"found": "limit ioc"}),
+        ({"time_in_force": "opg"}, "display_quantity_not_allowed", {"found": "limit opg"}),
+        ({"time_in_force": "cls"}, "display_quantity_not_allowed", {"found": "limit cls"}),
         ({"time_in_force": "fok"}, "display_quantity_not_allowed", {"found": "limit fok"}),
         ({"quantity": ..., "notional": 500, "time_in_force": "ioc"}, "display_quantity_not_allowed", {"found": "limit ioc"}),
         ({"display_quantity": 0}, "display_quantity_not_positive", {"found": "0", "limit": "0"}),

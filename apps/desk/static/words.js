@@ -55,6 +55,7 @@ const FLAGS = {
   forced: 'The stop went before the venue had answered for the take profit.',
   resize_refused: 'A venue refused to resize an exit.',
   killed: 'A kill or a block kept an order from the market; the list releases nothing any more.',
+  rules_failed: 'An error kept oms from deciding what follows: orders may be missing.',
   unprotected: 'The entry traded and no exit works.',
   in_doubt: 'What became of one of the orders is not known.',
   unpaired: 'One exit was cancelled by hand or refused; the other works alone.',
