@@ -18,8 +18,9 @@ import apps.live_gateway
 import apps.oms
 import apps.risk
 from apps.http.app import Refusal
-from apps.http.body import read_model
+from apps.http.body import read_model, read_struct
 from apps.http.caller import LOCAL_CALLER
+from apps.http.trail_body import read_trail
 from apps.live_gateway.fault_endpoint import Fault, possible
 from apps.oms.list_body import LegBody, ListReader
 from apps.oms.replace import ReplaceBody, read_replace
@@ -95,6 +96,15 @@ def replaced(body: bytes, field: str, instrument: Instrument) -> Decimal | None:
     return number
 
 
+def checked(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    """The number of a checked order. A check refuses a trail that its type of order cannot have, so a trail is read alone."""
+    if field in OF_TRAIL:
+        trail = read_trail(read_struct(msgspec.json.Decoder(CheckBody), body), negative=instrument.negative_prices)
+        number: Decimal = getattr(trail, OF_TRAIL[field])
+        return number
+    return number_of(read_order(body, {"FINE": instrument}, "")[0], field)
+
+
 def of_an_entry(body: bytes, field: str, instrument: Instrument) -> Decimal:
     """The number of the entry of a checked exit. Refusals point into the check; here their pointers begin at the entry."""
     check = json.dumps(ORDER).encode().removesuffix(b"}") + b',"entry":' + body + b"}"
@@ -124,7 +134,7 @@ DOORS: dict[Any, Door] = {
         TRADE,
         raw_fields(SettleBody),
     ),
-    CheckBody: Door(lambda body, field, about: getattr(read_order(body, {"FINE": about}, "")[0], field), ORDER, CHECKED),
+    CheckBody: Door(checked, ORDER, CHECKED),
     EntryBody: Door(of_an_entry, {"side": "sell", "quantity": 1}, raw_fields(EntryBody)),
     "PUT /risk/limits": Door(lambda body, field, about: limit(body, field), LIMITS, tuple(FIELD_OF)),
     Fault: Door(
