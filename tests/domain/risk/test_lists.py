@@ -127,11 +127,11 @@ def test_a_new_price_of_an_exit_that_waits_is_checked_as_if_all_had_traded_and_c
     asked = replacement(take, terms_wanted(take, None, Decimal(70), None), take.next_replace_id)
     assert asked.quantity == 10, "4 of them are not held yet"
     assert denials([risk.decide(asked, 0)]) == [None]
-    assert (holding.sell_quantity, holding.sell_notional) == (6, 420), "reserved"
+    assert (holding.sell_quantity, holding.sell_notional) == (Decimal(6), Decimal(420)), "reserved"
     check(scene, "patch take_profit @70")
     followed(risk, scene)
     assert not risk.exposure.reservations
-    assert (holding.sell_quantity, holding.sell_notional) == (6, 420)
+    assert (holding.sell_quantity, holding.sell_notional) == (Decimal(6), Decimal(420))
 
 
 def closing(*, trigger: Trigger) -> ListScene:
