@@ -48,7 +48,7 @@ class DeskLists:
         return found is not None and found.reason is None
 
     def changed(self, rows: Sequence[Row]) -> list[Order]:
-        """Take the lists of these rows, which are in the order of their last change. Return the orders of those that have ended."""
+        """Take the lists of these rows, which are in the order of their last change. Return the closed orders of those that have ended."""
         seqs: dict[str, int] = {}
         for row in rows:
             list_id = row.order.group_id
@@ -65,7 +65,7 @@ class DeskLists:
         found = ((order_id, self._find(order_id)) for order_id in lead.group.members)
         members = {order_id: order for order_id, order in found if order is not None}
         self._put(_row(lead, lead.group, members, seq))
-        return members.values() if lead.group.ended else ()
+        return [order for order in members.values() if order.closed] if lead.group.ended else ()  # a bust may have opened one again
 
     def forget(self, order: Order) -> None:
         """Drop the list whose lead leaves memory."""

@@ -142,19 +142,25 @@ class Risk:
         return worse
 
     def _decide_replace(self, terms: Terms, now_ns: int) -> RiskDecision:
-        """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
+        """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both.
+
+        A leg that waits is checked as if its entry had traded the rest, and counts no more than its entry has traded.
+        """
         self.exposure.release(terms.order_id)
-        old = self.exposure.orders.get(terms.replaces)
-        if old is None and self.fold.holds_back(terms.replaces):
-            return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
+        old, waits = self.exposure.orders.get(terms.replaces), self.fold.holds_back(terms.replaces)
         if old is None:
+            if waits:
+                return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
             version = self.limits_of(terms.account, terms.symbol).version
             return RiskDecision(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
-        decision = self.exposure.without(old, lambda: self.dry(terms, now_ns))
+        rest = max(terms.quantity - old.quantity, ZERO)
+        entry = msgspec.structs.replace(terms, side=opposite(terms.side), quantity=rest) if waits else None
+        decision = self.exposure.without(old, lambda: self.dry(terms, now_ns, entry))
         if decision.denial is None:
             assert decision.reference is not None
             price = max(old.price, abs(decision.reference) * self.marks.rates[terms.symbol])
-            worse = Open(terms.account, terms.symbol, terms.side, max(old.quantity, terms.quantity), price)
+            quantity = old.quantity if waits else max(old.quantity, terms.quantity)
+            worse = Open(terms.account, terms.symbol, terms.side, quantity, price)
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 

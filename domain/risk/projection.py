@@ -139,8 +139,11 @@ class RiskFold:
         for order_id in legs:
             row = self._held[order_id]
             row = self._held[order_id] = structs.replace(row, traded=row.traded + quantity)
-            counts = divide(row.asked * row.traded, row.whole) if row.terms.role == Role.CLOSING else row.traded
-            self._open(structs.replace(row.terms, quantity=max(counts, ZERO)), row.price)
+            self._count(row)
+
+    def _count(self, row: HeldRow) -> None:
+        counts = divide(row.asked * row.traded, row.whole) if row.terms.role == Role.CLOSING else row.traded
+        self._open(structs.replace(row.terms, quantity=max(counts, ZERO)), row.price)
 
     def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
         """Restate the order. Until its venue has answered, it counts at the worse of its old and its new terms."""
@@ -148,7 +151,9 @@ class RiskFold:
         if (row := self._held.get(event.order_id)) is not None:
             usd = row.price if event.reference is None else abs(event.reference) * self._rate(row.terms.symbol)
             terms = structs.replace(row.terms, quantity=event.leaves_quantity)
-            self._held[event.order_id] = structs.replace(row, terms=terms, price=usd)
+            row = self._held[event.order_id] = structs.replace(row, terms=terms, price=usd)
+            if event.order_id in self.exposure.orders:
+                self._count(row)
             return
         open_ = self.exposure.orders.get(event.order_id)
         if open_ is not None:

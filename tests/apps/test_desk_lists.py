@@ -12,6 +12,7 @@ from domain.order.group import ListEnded, ListFlagged, ListSubmitted, ListType, 
 from domain.order.lifecycle import State
 from tests.apps.desk_scene import Commits, desk, life
 from tests.contracts.facts import AT, filled, queued, submitted
+from tests.domain.groups.scene import bracket, check
 
 BRACKET = "a-list"
 LEGS = {"E": Role.ENTRY, "T": Role.TAKE_PROFIT, "S": Role.STOP_LOSS}
@@ -106,6 +107,20 @@ def test_orders_of_an_open_list_stay_in_memory_and_leave_it_once_the_list_has_en
     applied(fold, life("O3", "bob", 1), since=20)
     assert not {*LEGS} & {*fold.everything.rows}
     assert fold.lists.newest("*") == []
+
+
+def test_an_order_of_an_ended_list_that_a_bust_opens_again_stays_in_memory() -> None:
+    scene = check(bracket(), "rest entry\nfill entry 10\nrest take_profit\nfill take_profit 10\nlist done filled\nbust take_profit 1")
+    opened = scene.last("take_profit")
+    assert not opened.closed
+    fold = DeskFold(closed_max=1, events_max=10)
+    applied(fold, scene.commits)
+    applied(fold, [*life("O1", "bob", 1), *life("O2", "bob", 1)], since=20)
+    restored = DeskFold(closed_max=1, events_max=10)
+    restored.restore(fold.state())
+    applied(restored, life("O3", "bob", 1), since=50)
+    for each in (fold, restored):
+        assert set(each.everything.rows) & set(scene.orders) == {opened.order_id}
 
 
 def test_a_fold_that_was_restored_has_the_same_lists() -> None:

@@ -18,6 +18,12 @@ def choose(desk: DeskPage, name: str, value: str) -> None:
     desk.ask(desk.one("combobox", name), script)
 
 
+def command_of(desk: DeskPage) -> str:
+    """The command that submits the open order once more."""
+    found: str = desk.ask(desk.one("region", "Order details"), "function () { return this.querySelector('.copies code').textContent }")
+    return found
+
+
 def test_an_iceberg_shows_so_much_at_a_time_and_an_error_is_at_its_field(stack: LiveStack, desk: DeskPage) -> None:
     desk.write_order("0.5", "40000", "iceberg")
     desk.fill("textbox", "Display quantity", "0.7")
@@ -31,6 +37,8 @@ def test_an_iceberg_shows_so_much_at_a_time_and_an_error_is_at_its_field(stack: 
     assert found["display_quantity"] == "0.1"
     desk.go(f"order/{found['order_id']}")
     desk.until_text("region", "Order details", "Shown at a time\n0.1")
+    command = "trade order submit BTCUSDT buy 0.5 --account iceberg --type limit --price 40000 --time-in-force gtc --display-quantity 0.1"
+    assert command_of(desk) == command
 
 
 def test_an_order_for_the_close_of_a_market_that_never_closes_is_refused_at_its_field(stack: LiveStack, desk: DeskPage) -> None:
@@ -68,3 +76,5 @@ def test_a_trailing_stop_is_previewed_and_its_stop_price_is_shown_as_it_moves(st
     desk.until(shown, lambda: "its stop price of now")
     desk.go(f"order/{found['order_id']}")
     desk.until_text("region", "Order details", "3000 behind the touch")
+    terms = "--account trailing --type trailing_stop --time-in-force gtc --trail-amount 3000 --trail-trigger touch"
+    assert command_of(desk) == f"trade order submit BTCUSDT sell 0.02 {terms}"

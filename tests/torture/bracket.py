@@ -38,8 +38,8 @@ Found = dict[str, Any]
 STEPS: Final = ("before_append", "after_append")
 DEATHS: Final = 6
 EVERY_MAX: Final = 4
+"""The process dies after 1 to this many commits, counted from its start."""
 ATTEMPTS: Final = 20
-"""The process dies after 1 to EVERY_MAX commits, counted from its start."""
 WITHIN_S: Final = 240.0
 POLL_S: Final = 0.03
 CHANGES: Final[Mapping[str, Changes]] = {"oms": PATIENT, "risk": WITHOUT_CLOSES}

@@ -238,13 +238,25 @@ function Replace({ order }) {
   </form>`;
 }
 
+const COPIED = ['account', 'symbol', 'side', 'type', 'quantity', 'price', 'stop_price', 'time_in_force', 'expire_at', 'post_only', 'reduce_only',
+  'display_quantity', 'trail_amount', 'trail_percent', 'trail_trigger', 'limit_offset', 'activation_price'];
+
+/** @param {any} order @returns {Record<string, string | true>} its terms as a submit has them */
+function termsOf(order) {
+  // The market sets the stop of a trailing order, and its limit; an opening or closing sets its own end.
+  const given = { ...order, ...order.trail, ...(order.trail ? { price: null, stop_price: null } : {}), ...(order.time_in_force === 'gtd' ? {} : { expire_at: null }) };
+  const named = COPIED.filter((name) => ![null, undefined, false].includes(given[name]));
+  return Object.fromEntries(named.map((name) => [name, given[name] === true ? true : text(given[name])]));
+}
+
 /** @param {{ order: any }} props */
 function Copies({ order }) {
   const [told, setTold] = useState('');
   if (!order) return null;
-  const { symbol, side, quantity, price, stop_price, type, account, time_in_force } = order;
-  const body = Object.fromEntries(Object.entries({ account, symbol, side, type, quantity: text(quantity), price: price && text(price), stop_price: stop_price && text(stop_price), time_in_force }).filter(([, value]) => value));
-  const cli = `trade order submit ${symbol} ${side} ${quantity}${price ? ` --price ${price}` : ''}${stop_price ? ` --stop-price ${stop_price}` : ''} --account ${account}`;
+  const body = termsOf(order);
+  const { symbol, side, quantity, ...rest } = body;
+  const options = Object.entries(rest).map(([name, value]) => ` --${name.replaceAll('_', '-')}${value === true ? '' : ` ${value}`}`).join('');
+  const cli = `trade order submit ${symbol} ${side} ${quantity}${options}`;
   const curl = `curl -s "$TRADE_OMS_URL/orders" -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   const copy = async (/** @type {string} */ what) => {
     try {

@@ -13,7 +13,8 @@ from domain.order import commands as c
 from domain.order import events as e
 from domain.order.group import ListType, Role, Trigger
 from domain.order.order import Order
-from domain.order.terms import FIELDS
+from domain.order.replace import terms_wanted
+from domain.order.terms import FIELDS, replacement
 from domain.risk.engine import Risk
 from domain.risk.snapshot import RiskState
 from domain.values import Side
@@ -113,6 +114,24 @@ def test_exits_that_wait_count_for_what_their_entry_has_traded(kind: str, left: 
     again = new_risk(**ROOM)
     again.fold.restore(risk.fold.state())
     assert again.fold.state() == risk.fold.state()
+
+
+def test_a_new_price_of_an_exit_that_waits_is_checked_as_if_all_had_traded_and_counts_at_once() -> None:
+    risk, scene = new_risk(**ROOM), bracket(trigger="full")
+    quoted(risk)
+    check(scene, "rest entry\nfill entry 6")
+    followed(risk, scene)
+    holding = risk.exposure.look(given.ACCOUNT).holdings[given.SYMBOL]
+    assert holding.sell_notional == 360
+    take = scene.last("take_profit")
+    asked = replacement(take, terms_wanted(take, None, Decimal(70), None), take.next_replace_id)
+    assert asked.quantity == 10, "4 of them are not held yet"
+    assert denials([risk.decide(asked, 0)]) == [None]
+    assert (holding.sell_quantity, holding.sell_notional) == (Decimal(6), Decimal(420)), "reserved"
+    check(scene, "patch take_profit @70")
+    followed(risk, scene)
+    assert not risk.exposure.reservations
+    assert (holding.sell_quantity, holding.sell_notional) == (Decimal(6), Decimal(420))
 
 
 def closing(*, trigger: Trigger) -> ListScene:
