@@ -28,12 +28,9 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     whose price decided. Repetition of the order compares the money, since another quote makes another quantity.
 
     `auction`: the opening or closing that an order with opg or cls waits for. It is not routed before OrderReleased.
-
     `group_id` and `role`: the order's list, and what it does there. `exclusive`: a stop that waits at exeq in any case, and once triggered
     until the other exit of its list has ended.
-
     `display_quantity`: the order is an iceberg, of which a venue shows no more than that at a time.
-
     `trail`: a trailing stop, which waits at exeq in any case. Its `stop_price` is the first one, if the client gave one.
     """
 

@@ -18,14 +18,15 @@ import apps.live_gateway
 import apps.oms
 import apps.risk
 from apps.http.app import Refusal
-from apps.http.body import read_model
+from apps.http.body import read_model, read_struct
 from apps.http.caller import LOCAL_CALLER
+from apps.http.trail_body import read_trail
 from apps.live_gateway.fault_endpoint import Fault, possible
 from apps.oms.list_body import LegBody, ListReader
 from apps.oms.replace import ReplaceBody, read_replace
 from apps.oms.settle import SettleBody, read_settle
 from apps.oms.submit_body import SubmitBody, TermsReader
-from apps.risk.check_body import CheckBody, read_order
+from apps.risk.check_body import CheckBody, EntryBody, read_order
 from apps.risk.limits_body import FIELD_OF, read_limits
 from domain.access.keys import KeyRing
 from domain.access.scopes import EVERY_ACCOUNT
@@ -95,13 +96,34 @@ def replaced(body: bytes, field: str, instrument: Instrument) -> Decimal | None:
     return number
 
 
+def checked(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    """The number of a checked order. A check refuses a trail that its type of order cannot have, so a trail is read alone."""
+    if field in OF_TRAIL:
+        trail = read_trail(read_struct(msgspec.json.Decoder(CheckBody), body), negative=instrument.negative_prices)
+        number: Decimal = getattr(trail, OF_TRAIL[field])
+        return number
+    return number_of(read_order(body, {"FINE": instrument}, "")[0], field)
+
+
+def of_an_entry(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    """The number of the entry of a checked exit. Refusals point into the check; here their pointers begin at the entry."""
+    check = json.dumps(ORDER).encode().removesuffix(b"}") + b',"entry":' + body + b"}"
+    try:
+        _, entry = read_order(check, {"FINE": instrument}, "")
+    except Refusal as refusal:
+        pointer = str(refusal.extra.get("pointer", ""))
+        raise Refusal(refusal.status, refusal.code, refusal.detail, pointer=pointer.removeprefix("/entry") or None) from None
+    number: Decimal = getattr(entry, field)
+    return number
+
+
 def fault(body: bytes, field: str, instrument: Instrument) -> Decimal:
     number: Decimal = getattr(read_model(body, Fault), field)
     return possible(instrument, number) if field in PRICES else number
 
 
 REPLACED = tuple(name for name in raw_fields(ReplaceBody) if name != "display_quantity")
-CHECKED = tuple(name for name in raw_fields(CheckBody) if name != "display_quantity")
+CHECKED = tuple(name for name in raw_fields(CheckBody) if name not in ("display_quantity", "entry"))
 """A display quantity is refused together with the other terms of this body: see test_risk_door.py."""
 DOORS: dict[Any, Door] = {
     SubmitBody: Door(submitted, ORDER, raw_fields(SubmitBody)),
@@ -112,7 +134,8 @@ DOORS: dict[Any, Door] = {
         TRADE,
         raw_fields(SettleBody),
     ),
-    CheckBody: Door(lambda body, field, about: getattr(read_order(body, {"FINE": about}, ""), field), ORDER, CHECKED),
+    CheckBody: Door(checked, ORDER, CHECKED),
+    EntryBody: Door(of_an_entry, {"side": "sell", "quantity": 1}, raw_fields(EntryBody)),
     "PUT /risk/limits": Door(lambda body, field, about: limit(body, field), LIMITS, tuple(FIELD_OF)),
     Fault: Door(
         fault,

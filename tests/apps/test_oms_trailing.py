@@ -166,4 +166,4 @@ async def test_a_take_profit_does_not_trail_and_a_stop_loss_needs_a_price_or_a_t
         entry, take, stop = BRACKET["orders"]
         for orders in ([entry, {**take, "trail_amount": 1}, stop], [entry, take, {"role": "stop_loss"}]):
             answer = await client.post("/order-lists", json={**BRACKET, "orders": orders})
-            assert answer.status_code == 400, answer.text
+            assert (answer.status_code, answer.json()["code"]) == (422, "not_a_list")

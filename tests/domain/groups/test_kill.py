@@ -1,5 +1,6 @@
 """A kill at a random instant of a list's life: nothing is released after it, and nothing revives. GRP-9."""
 
+import os
 import random
 
 from domain.audit.journal_audit import ObservedCommit
@@ -11,7 +12,7 @@ from tests.domain.groups.scene import LOT, ListScene
 from tests.domain.groups.test_interleavings import EXITS, Day
 from tests.given import SYMBOL
 
-INSTANTS = 250
+INSTANTS = 1000 if os.environ.get("TORTURE_ROUNDS") else 250
 VERBS = ("buy", "buy", "sell", "answer", "rest", "trigger", "cancel_entry", "doubt")
 
 
