@@ -27,7 +27,7 @@ from apps.stack.directory import DATA_DIR
 from apps.stack.ports import PORT_MAX
 from apps.stack.servers import MARKET_NATS
 from domain.market.file_times import EPOCH_DAY
-from domain.market.frame_file import BadFrames, begins_by, is_of_day, read_frames, recorded_quotes, rows_of
+from domain.market.frame_file import BadFrames, begins_by, is_of_day, read_frames, recorded_market, rows_of
 from domain.market.venues.feed import RawFrames
 from domain.ports import Unavailable
 
@@ -75,10 +75,10 @@ def quotes(
     venue: Venue = "",
     day: Day = "",
 ) -> None:
-    """Write what a recorded market quoted, as `trade up --quotes` reads it. Equal recordings give equal files."""
+    """Write what a recorded market quoted and traded, as `trade up --quotes` reads it. Equal recordings give equal files."""
     with _new_file(output) as out:
         rows = _write_quotes(file, _only_venue(file, venue), _day(day), out)
-    show.line(f"{rows} quotes. Play them: trade up --quotes {output} --quotes-speed 60")
+    show.line(f"{rows} quotes and prints. Play them: trade up --quotes {output} --quotes-speed 60")
 
 
 @app.command()
@@ -92,7 +92,7 @@ def replay(
     fills: Annotated[FillsStore, typer.Option(help="The store that serves fills.")] = FillsStore.QUESTDB,
     config_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="As of trade up: other limits, another router.")] = None,
 ) -> None:
-    """Start the stack on a recorded market: the paper venues quote what the venue quoted then."""
+    """Start the stack on a recorded market: the paper venues quote what the venue quoted then, with its trades for their queues."""
     with tempfile.TemporaryDirectory(prefix="trade-market-") as home:
         played = Path(home) / f"{file.name.removesuffix(SUFFIX)}.csv"
         with _new_file(played) as out:
@@ -152,7 +152,7 @@ def _write_quotes(file: Path, venue: str, day: int | None, out: IO[bytes]) -> in
     from domain.market.venues.kinds import decoder  # late: no other command needs the decoders of all venues
 
     rows = -1
-    for rows, row in enumerate(rows_of(recorded_quotes(_messages(file), decoder, venue, day))):  # noqa: B007 - counted for the caller
+    for rows, row in enumerate(rows_of(recorded_market(_messages(file), decoder, venue, day))):  # noqa: B007 - counted for the caller
         out.write(row.encode() + b"\n")
     if rows < 1:
         raise Refused(f"{venue} quoted nothing in {file}.", "Its books never became valid.")

@@ -8,7 +8,9 @@ from typing import Final
 
 from apps.live_gateway.flush_marker import FlushMarker
 from apps.live_gateway.venue_host import VenueHost
+from domain.market.prints import Prints
 from domain.market.quotes import Quote
+from domain.market.recorded import MarketRow
 from domain.ports import Clock
 
 YIELD_EVERY: Final = 50
@@ -23,7 +25,7 @@ PAUSE_S: Final = 0.005
 
 
 class QuotedVenues:
-    """Passes quotes to all hosts, in the order of their names."""
+    """Passes quotes, and prints of a recorded market, to all hosts, in the order of their names."""
 
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
         self.hosts = [hosts[name] for name in sorted(hosts)]
@@ -31,6 +33,10 @@ class QuotedVenues:
     async def show(self, quote: Quote, at: int) -> None:
         for host in self.hosts:
             await host.show(quote, at)
+
+    async def trade(self, prints: Prints) -> None:
+        for host in self.hosts:
+            await host.trade(prints.symbol, prints.prints)
 
     async def heartbeat(self) -> None:
         """Publish old quotes again. Many symbols are published a few at a time, so that subscribers can process orders in between."""
@@ -59,7 +65,7 @@ async def simulate(markets: Sequence[Iterator[Quote]], venues: QuotedVenues, clo
 class Recording:
     """A recorded market and the position reached in it."""
 
-    def __init__(self, rows: Sequence[Quote], venues: QuotedVenues, sent: FlushMarker) -> None:
+    def __init__(self, rows: Sequence[MarketRow], venues: QuotedVenues, sent: FlushMarker) -> None:
         self._rows = rows
         self._venues = venues
         self._sent = sent
@@ -101,7 +107,10 @@ class Recording:
 
     async def _next(self) -> None:
         row = self._rows[self.position]
-        await self._venues.show(row, row.at)
+        if isinstance(row, Prints):
+            await self._venues.trade(row)
+        else:
+            await self._venues.show(row, row.at)
         self.position += 1
         if self.position % YIELD_EVERY == 0:
             await asyncio.sleep(0)

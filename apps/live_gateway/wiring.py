@@ -36,8 +36,8 @@ from config.settings import GatewaySettings
 from config.text import ConfigError
 from domain.instruments import Instrument
 from domain.market.csv_rows import Columns, columns_of
-from domain.market.quotes import Quote
-from domain.market.recorded import COLUMNS, NOTES, BadQuotes, read_quotes
+from domain.market.prints import Prints
+from domain.market.recorded import COLUMNS, NOTES, BadQuotes, MarketRow, read_quotes
 from domain.market.simulated import SimulatedMarket
 from domain.ports import Clock
 
@@ -52,10 +52,10 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     instruments = load_instruments().instruments
     listed, simulated = load_venues(instruments)
     hosted = [venue for venue in listed.values() if venue.session == "full" and not venue.live]  # others have their own program
-    venues = {venue.name: _with_its_queue(venue, settings) for venue in hosted}
     notes: Counter[str] = Counter()
     columns = columns_of(settings.quotes.columns, COLUMNS)
     rows = recorded_quotes(settings.quotes.file, instruments, columns, notes) if settings.quotes.file else None
+    venues = _with_their_queues(hosted, settings, rows or ())
 
     client, writer = await nats.connect(chassis), await nats.connect_writer(chassis)
     access.follow_access(chassis, client)
@@ -116,20 +116,21 @@ def _keep_closes(chassis: Chassis[GatewaySettings], client: Client, markets: Map
 
 def recorded_quotes(
     path: Path, instruments: Mapping[str, Instrument], columns: Columns | None = None, notes: Counter[str] | None = None
-) -> Sequence[Quote]:
+) -> Sequence[MarketRow]:
     """Read the rows of a quotes file. Raises ConfigError with the error and its place in one sentence."""
     notes = Counter() if notes is None else notes
     try:
         with path.open(encoding="utf-8", newline="") as lines:
-            quotes = read_quotes(lines, instruments, columns, notes)
+            rows = read_quotes(lines, instruments, columns, notes)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text") from error
     except BadQuotes as error:
         raise ConfigError(f"{path}: {error}") from error
-    log.info("quotes read", file=str(path), quotes=len(quotes), **{note: notes[note] for note in NOTES})
-    return quotes
+    prints = sum(isinstance(row, Prints) for row in rows)
+    log.info("quotes read", file=str(path), quotes=len(rows) - prints, prints=prints, **{note: notes[note] for note in NOTES})
+    return rows
 
 
 async def _follow_market(
@@ -185,11 +186,11 @@ async def _host(
     return VenueHost(venue, traded, journal, clock, *wire, journals.pace(settings), mark, chassis.settings.nats.replicas)
 
 
-def _with_its_queue(venue: VenueSettings, settings: GatewaySettings) -> VenueSettings:
-    """Return the venue as it is hosted: a simulated market has no trades to estimate queues with."""
-    if settings.market.mode != "simulated":
-        return venue
-    return venue._replace(rules=msgspec.structs.replace(venue.rules, estimated=False))
+def _with_their_queues(venues: Sequence[VenueSettings], settings: GatewaySettings, rows: Sequence[MarketRow]) -> dict[str, VenueSettings]:
+    """Return the venues as they are hosted: a simulated market, and a file without prints, have no trades to estimate queues with."""
+    if settings.market.mode != "simulated" or any(isinstance(row, Prints) for row in rows):
+        return {venue.name: venue for venue in venues}
+    return {venue.name: venue._replace(rules=msgspec.structs.replace(venue.rules, estimated=False)) for venue in venues}
 
 
 def _report_ready(chassis: Chassis[GatewaySettings], name: str) -> Callable[[bool], None]:

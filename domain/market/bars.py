@@ -69,6 +69,28 @@ class _Sums(msgspec.Struct, gc=False):
         self.count += 1
 
 
+class KnownTrades:
+    """The last trades of one symbol at one venue, by time and id: a venue may send a trade again."""
+
+    def __init__(self) -> None:
+        self.forgotten_to = 0
+        """The latest time of a trade that is not recognised any more."""
+        self._known: set[tuple[int, str]] = set()
+        self._order: deque[tuple[int, str]] = deque()
+
+    def has(self, key: tuple[int, str]) -> bool:
+        """Return whether a trade with this time and id was there, and remember it."""
+        if key in self._known:
+            return True
+        self._known.add(key)
+        self._order.append(key)
+        if len(self._order) > TRADE_IDS_KEPT:
+            forgotten = self._order.popleft()
+            self._known.remove(forgotten)
+            self.forgotten_to = max(self.forgotten_to, forgotten[0])
+        return False
+
+
 class _Series:
     """The bars of one symbol at one venue. `changed`: since they were last returned. `open`: not yet returned as closed.
 
@@ -83,22 +105,7 @@ class _Series:
         self.now: list[_Sums] = []
         self.keys: list[tuple[str, int]] = []
         self.begin = self.end = 0
-        self.forgotten_to = 0
-        """The latest time of a trade that is not recognised any more."""
-        self._known: set[tuple[int, str]] = set()
-        self._order: deque[tuple[int, str]] = deque()
-
-    def is_known(self, key: tuple[int, str]) -> bool:
-        """Return whether a trade with this time and id was there, and remember it."""
-        if key in self._known:
-            return True
-        self._known.add(key)
-        self._order.append(key)
-        if len(self._order) > TRADE_IDS_KEPT:
-            forgotten = self._order.popleft()
-            self._known.remove(forgotten)
-            self.forgotten_to = max(self.forgotten_to, forgotten[0])
-        return False
+        self.trades = KnownTrades()
 
 
 class Bars:
@@ -120,10 +127,10 @@ class Bars:
         if series is None:
             series = self._series[key] = _Series(since)
         at = trade.at
-        if at <= series.forgotten_to and Flag.BACKFILLED in trade.flags:
+        if at <= series.trades.forgotten_to and Flag.BACKFILLED in trade.flags:
             self.too_late += 1
             return False
-        if series.is_known((at, trade.trade_id)):
+        if series.trades.has((at, trade.trade_id)):
             self.duplicates += 1
             return False
         if series.begin <= at < series.end:

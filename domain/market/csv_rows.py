@@ -75,8 +75,13 @@ def _column(source: str) -> Column:
     return Column(source, number=number, scale=scale)
 
 
-def read_rows(lines: Iterable[str], wanted: Sequence[str], columns: Columns | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line number and the wanted cells of each row, in the order of `wanted`. Other columns are ignored. Raises BadFile."""
+def read_rows(
+    lines: Iterable[str], wanted: Sequence[str], columns: Columns | None = None, optional: Sequence[str] = ()
+) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line number and the wanted cells of each row, in the order of `wanted`. Other columns are ignored. Raises BadFile.
+
+    Behind them the cells of `optional` columns, empty if the header does not have the column by this name.
+    """
     columns = columns or {name: Column(name) for name in wanted}
     reader = csv.reader(_without_mark(lines), strict=True)
     picks: Callable[[list[str]], list[str]] | None = None
@@ -86,8 +91,8 @@ def read_rows(lines: Iterable[str], wanted: Sequence[str], columns: Columns | No
             if not any(map(str.strip, cells)):
                 continue
             if picks is None:
-                places = _places(reader.line_num, cells, columns)
-                picks, width = _picker(columns, places), len(cells)
+                read = {**columns, **_optional(cells, columns, optional)}
+                picks, width = _picker(read, _places(reader.line_num, cells, read)), len(cells)
                 if not any(column.number for column in columns.values()):
                     continue
             if len(cells) != width:
@@ -103,6 +108,12 @@ def _without_mark(lines: Iterable[str]) -> Iterator[str]:
     """Drop the byte order mark that Excel and PowerShell write before the first column."""
     for place, line in enumerate(lines):
         yield line if place else line.removeprefix(MARK)
+
+
+def _optional(header: list[str], columns: Columns, names: Sequence[str]) -> Columns:
+    """Return the columns of these names. One that is not in the header, or of a file without a header, is empty in each row."""
+    found = set() if any(column.number for column in columns.values()) else {name.strip() for name in header}
+    return {name: Column(name) if name in found else Column("", value="") for name in names}
 
 
 def _places(line: int, header: list[str], columns: Columns) -> dict[str, int]:

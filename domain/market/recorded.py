@@ -1,4 +1,7 @@
-"""Reads a recorded market with the columns `time,symbol,bid,bid_size,ask,ask_size`; each row is read exactly or refused by its line."""
+"""Reads a recorded market with the columns `time,symbol,bid,bid_size,ask,ask_size`; each row is read exactly or refused by its line.
+
+A file may have the columns `print_price,print_quantity,print_side` too. A row with these and without a bid and an ask is a print.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,11 +11,16 @@ from typing import Final
 from domain.instruments import Instrument
 from domain.market.csv_rows import NOTHING, BadFile, Columns, measured, read_rows
 from domain.market.file_times import instant_of
+from domain.market.prints import Print, Prints, unsound_prints
 from domain.market.quotes import ADJUSTED_MAX, CROSSED, Quote, unsound
 from domain.market.simulated import whole_lots
-from domain.values import ZERO, is_multiple, plain
+from domain.values import ZERO, Side, is_multiple, plain
 
 COLUMNS: Final = ("time", "symbol", "bid", "bid_size", "ask", "ask_size")
+PRINT_COLUMNS: Final = ("print_price", "print_quantity", "print_side")
+
+MarketRow = Quote | Prints
+"""A row of a recorded market: a quote, or one print, both without a venue."""
 
 ROWS_MAX: Final = 2_000_000
 """Rows are kept in memory, so that a bad one is found before the first one is played."""
@@ -34,34 +42,34 @@ def read_quotes(
     instruments: Mapping[str, Instrument],
     columns: Columns | None = None,
     notes: Counter[str] | None = None,
-) -> list[Quote]:
-    """Return the rows as quotes without a venue, sizes cut to whole lots. Raises BadQuotes for the first bad line. `notes` counts NOTES.
+) -> list[MarketRow]:
+    """Return the rows in their order, sizes of quotes cut to whole lots. Raises BadQuotes for the first bad line. `notes` counts NOTES.
 
     A side without a price has size 0 and the other side's price. A bid above the ask lasts a moment where two feeds are merged;
     such a row is left out, and the quote before it stays.
     """
     notes = Counter() if notes is None else notes
-    quotes: list[Quote] = []
+    rows: list[MarketRow] = []
     last, count = 0, 0
     try:
-        for line, cells in read_rows(lines, COLUMNS, columns):
-            at, quote = _row(line, cells, instruments, notes)
+        for line, cells in read_rows(lines, COLUMNS, columns, PRINT_COLUMNS):
+            at, row = _row(line, cells, instruments, notes)
             count += 1
             if count > ROWS_MAX:
                 raise BadQuotes(line, f"more than {ROWS_MAX} rows")
             if count > 1 and at < last:
                 raise BadQuotes(line, "the time is earlier than that of the row before")
             last = at
-            if quote is not None:
-                quotes.append(quote)
+            if row is not None:
+                rows.append(row)
     except BadFile as trouble:
         raise trouble if isinstance(trouble, BadQuotes) else BadQuotes(trouble.line, trouble.reason) from None
-    if not quotes:
+    if not any(isinstance(row, Quote) for row in rows):
         raise BadQuotes(1, "there are no quotes that can be played")
-    return quotes
+    return rows
 
 
-def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], notes: Counter[str]) -> tuple[int, Quote | None]:
+def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], notes: Counter[str]) -> tuple[int, MarketRow | None]:
     time, symbol = cells[:2]
     try:
         at = instant_of(time)
@@ -70,6 +78,8 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], not
     instrument = instruments.get(symbol)
     if instrument is None:
         raise BadQuotes(line, f"unknown symbol {symbol!r}")
+    if any(cells[len(COLUMNS) :]):
+        return at, _print(line, at, cells, instrument)
     (bid, bid_size), (ask, ask_size) = (_side(line, name, cells[place], cells[place + 1], instrument, notes) for name, place in SIDES)
     if bid is None or ask is None:
         notes[EMPTY if bid is ask else ONE_SIDED] += 1
@@ -84,6 +94,20 @@ def _row(line: int, cells: list[str], instruments: Mapping[str, Instrument], not
     if reason := unsound(quote, negative_prices=instrument.negative_prices):
         raise BadQuotes(line, f"services would refuse this quote: {reason}")
     return at, quote
+
+
+def _print(line: int, at: int, cells: list[str], instrument: Instrument) -> Prints:
+    """Return the print of a row. As in a live market it need not be on a tick or in whole lots."""
+    price, quantity, side = cells[len(COLUMNS) :]
+    if any(cells[2 : len(COLUMNS)]):
+        raise BadQuotes(line, "a row is a quote or a print, not both")
+    if side not in set(Side):
+        raise BadQuotes(line, f"print_side {side!r} is neither buy nor sell")
+    printed = Print(_number(line, "print_price", price), _number(line, "print_quantity", quantity), Side(side))
+    prints = Prints(symbol=instrument.symbol, venue="", prints=(printed,), epoch=0, n=0, at=at)
+    if reason := unsound_prints(prints, negative_prices=instrument.negative_prices):
+        raise BadQuotes(line, f"services would refuse this print: {reason}")
+    return prints
 
 
 SIDES: Final = (("bid", 2), ("ask", 4))

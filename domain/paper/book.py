@@ -132,9 +132,11 @@ class Display(msgspec.Struct, gc=False):
         """Return the size of others at a price among the orders of this side; None where it is not known.
 
         A market's book is known as far as its levels go, without a book only its touch is. At a price between its levels no size is ahead.
+        Nothing is known of a quote that has ended; in a recorded market that is one without any size.
         """
         levels = self.left[opposite(side)]
-        for at, size in () if STALE in self.quote.flags else levels if self.shown else levels[:1]:
+        ended = STALE in self.quote.flags or not (self.quote.bid_size or self.quote.ask_size)
+        for at, size in () if ended else levels if self.shown else levels[:1]:
             if reaches(side, price, at):
                 return size if price == at else ZERO
         return None

@@ -12,7 +12,8 @@ from adapters.codec import encode
 from adapters.marketstreams import StreamWriter, ensure_market_stream
 from apps.cli import market
 from domain.market.file_times import DAY_NS
-from domain.market.frame_file import read_frames, recorded_quotes
+from domain.market.frame_file import read_frames, recorded_market
+from domain.market.quotes import Quote
 from domain.market.venues.feed import Frame, FrameKind, RawFrames
 from tests.domain.market.plain_venue import VENUE, PlainDecoder, S, opening
 from tests.live import LiveServer
@@ -50,5 +51,5 @@ async def test_a_day_is_recorded_with_the_earlier_frames_of_its_connections(fres
     assert await market._record(fresh_nats.url, one_day, DAY + 1) == {VENUE: 4}
     assert not await market._record(fresh_nats.url, nothing, DAY + 9)
 
-    quotes = list(recorded_quotes(read_frames(one_day.getvalue().splitlines()), PlainDecoder, VENUE, DAY + 1))
-    assert [(quote.at, str(quote.bid_size)) for quote in quotes] == [(MIDNIGHT + S, "2")]
+    quotes = list(recorded_market(read_frames(one_day.getvalue().splitlines()), PlainDecoder, VENUE, DAY + 1))
+    assert [(quote.at, str(quote.bid_size)) for quote in quotes if isinstance(quote, Quote)] == [(MIDNIGHT + S, "2")]

@@ -103,6 +103,8 @@ HEADER = "time,symbol,bid,bid_size,ask,ask_size"
 def test_a_recorded_quote_below_zero_is_read_and_a_float_is_put_on_its_tick() -> None:
     rows = [HEADER, "2020-04-20T18:30:00Z,CL,-37.6300010681,5,-37.6,7", "2020-04-20T18:31:00Z,CL,-37.6299991,5,0,7"]
     first, second = read_quotes(rows, BOTH)
+    assert isinstance(first, Quote)
+    assert isinstance(second, Quote)
     assert (first.bid, first.ask) == (D("-37.63"), D("-37.6"))
     assert (second.bid, second.ask, second.ask_size) == (D("-37.63"), D(0), D(7))
 

@@ -7,7 +7,8 @@ import pytest
 
 from config.catalogue import load_instruments
 from domain.instruments import Instrument
-from domain.market.quotes import Market
+from domain.market.prints import Print, Prints
+from domain.market.quotes import Market, Quote
 from domain.market.recorded import BadQuotes, read_quotes
 from domain.paper.venue import PaperVenue
 from domain.values import Side
@@ -23,6 +24,7 @@ def read(*rows: str) -> object:
 
 def test_numbers_are_exact_and_sizes_are_cut_down_to_lots() -> None:
     (quote,) = read_quotes([HEADER, "2018-04-04T00:01:00,X,99.5,4.9E-7,100.0,35.35399601000002"], {"X": X})
+    assert isinstance(quote, Quote)
     assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (Decimal("99.5"), Decimal(0), Decimal(100), Decimal("35.3"))
     assert quote.at == 1_522_800_060_000_000_000
 
@@ -59,6 +61,41 @@ def test_a_bad_row_is_named_by_its_line(row: str, reason: str) -> None:
     assert str(refused.value) == f"line 3: {reason}"
 
 
+PRINTS_HEADER = f"{HEADER},print_price,print_quantity,print_side"
+
+
+def test_a_file_may_have_prints_in_order_with_its_quotes() -> None:
+    rows = [PRINTS_HEADER, f"{GOOD},,,", "2018-04-04T00:01:00,X,,,,,99.5,0.25,sell"]
+    first, second = read_quotes(rows, {"X": X})
+    assert isinstance(first, Quote)
+    printed = Print(Decimal("99.5"), Decimal("0.25"), Side.SELL)
+    assert second == Prints(symbol="X", venue="", prints=(printed,), epoch=0, n=0, at=first.at)
+    assert [first] == read_quotes([HEADER, GOOD], {"X": X}), "files without prints play as before"
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (",,,,99.5,1,both", "print_side 'both' is neither buy nor sell"),
+        (",,,,99.5,1,", "print_side '' is neither buy nor sell"),
+        (",,,,,1,buy", "print_price '' is not a number below 1e18"),
+        (",,,,99.5,much,buy", "print_quantity 'much' is not a number below 1e18"),
+        (",,,,99.5,0,buy", "services would refuse this print: size"),
+        (",,,,0,1,buy", "services would refuse this print: price"),
+        ("99.5,1,,,99.5,1,buy", "a row is a quote or a print, not both"),
+    ],
+)
+def test_a_bad_print_is_named_by_its_line(row: str, reason: str) -> None:
+    with pytest.raises(BadQuotes) as refused:
+        read_quotes([PRINTS_HEADER, f"{GOOD},,,", f"2018-04-04T00:01:00,X,{row}"], {"X": X})
+    assert str(refused.value) == f"line 3: {reason}"
+
+
+def test_prints_alone_cannot_be_played() -> None:
+    with pytest.raises(BadQuotes, match="line 1: there are no quotes that can be played"):
+        read_quotes([PRINTS_HEADER, "2018-04-04T00:01:00,X,,,,,99.5,1,sell"], {"X": X})
+
+
 def test_a_wrong_header_and_an_empty_file_are_refused() -> None:
     with pytest.raises(BadQuotes, match="line 1: the columns must be time,symbol"):
         read_quotes(["time,symbol,price\n", GOOD], {"X": X})
@@ -71,6 +108,7 @@ def test_a_wrong_header_and_an_empty_file_are_refused() -> None:
 def test_a_side_that_shows_nothing_neither_fills_nor_wakes_what_it_has_not_reached() -> None:
     venue = PaperVenue("V", {"X": X}, Decimal(1), Decimal(1))
     (shown,) = read_quotes([HEADER, "2018-04-04T00:01:00,X,,,100,5"], {"X": X})
+    assert isinstance(shown, Quote)
     display = venue.display_of(shown)
     assert display.size(Side.SELL, None) == 0
     assert display.size(Side.BUY, None) == 5

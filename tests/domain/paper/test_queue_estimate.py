@@ -171,14 +171,15 @@ def test_the_size_ahead_at_a_price_that_is_not_shown_is_unknown_until_it_is_show
     )
 
 
-def test_a_quote_that_ended_shows_nothing_of_those_ahead() -> None:
+@pytest.mark.parametrize("flags", [("stale",), ()], ids=["stale", "without sizes, as in a recorded market"])
+def test_a_quote_that_ended_shows_nothing_of_those_ahead(flags: tuple[str, ...]) -> None:
     venue = check(
         """quote 5x99 10x100
            A buy 4 @99
            > A accepted, A behind 5""",
         estimating(),
     )
-    ended = Quote(symbol="X", venue="V", bid=Decimal(99), bid_size=ZERO, ask=Decimal(100), ask_size=ZERO, at=0, flags=("stale",))
+    ended = Quote(symbol="X", venue="V", bid=Decimal(99), bid_size=ZERO, ask=Decimal(100), ask_size=ZERO, at=0, flags=flags)
     assert venue.take(ended, 0) == ()
     assert ahead(venue, "A") == 5
 
