@@ -56,12 +56,11 @@ def listed(instruments: Mapping[str, Instrument], venues: Mapping[str, VenueSett
     return Listed(instruments.keys(), quoted, negative_prices(instruments.values()), market.rule())
 
 
-async def follow_prints(chassis: Chassis[AnySettings], client: Client, take: Callable[[Prints], None], listed: Listed) -> PrintFeed:
+async def follow_prints(chassis: Chassis[AnySettings], client: Client, take: Callable[[Prints], None], listed: Listed) -> None:
     """Pass the prints of listed venues to `take`, in the order of their arrival."""
     prints = PrintFeed(take, listed)
     await prints.start(client)
     metrics.read(chassis.registry, prints.series)
-    return prints
 
 
 async def announce_prices(client: Client) -> None:

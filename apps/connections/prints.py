@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from nats.aio.client import Client
@@ -83,9 +83,6 @@ class PrintFeed:
         if reason != REPEATED and (held_back := self._seldom.now()) is not None:
             prints = message.data[:200].decode(errors="replace")
             log.warning("prints were refused", reason=reason, subject=message.subject[:100], prints=prints, not_logged=held_back)
-
-    def stats(self) -> dict[str, Any]:
-        return {"taken": self.taken, "refused": {reason: count for reason, count in self.refused.items() if count}}
 
     def series(self) -> Iterator[Metric]:
         yield metrics.counter("prints_taken", "Messages read from prints.> and used", self.taken)
