@@ -119,12 +119,14 @@ def test_bars_over_venues_take_open_and_close_of_the_leading_venue() -> None:
     ("word", "frame"),
     [
         ("1Min", Timeframe(1, "Min")),
+        ("30min", Timeframe(30, "Min")),
+        ("1HOUR", Timeframe(1, "Hour")),
         ("59T", Timeframe(59, "Min")),
         ("23H", Timeframe(23, "Hour")),
         ("1D", Timeframe(1, "Day")),
         ("1W", Timeframe(1, "Week")),
         ("4M", Timeframe(4, "Month")),
-        *((word, None) for word in ("", "60Min", "0Min", "24Hour", "2Day", "2Week", "5Month", "1m", "1", "Min", "1Year", "-1Min", "١Min")),
+        *((word, None) for word in ("", "60Min", "0Min", "24Hour", "2Day", "2Week", "5Month", "1m", "1h", "1", "Min", "1Year", "-1Min", "١Min")),
     ],
 )
 def test_words_of_timeframes(word: str, frame: Timeframe | None) -> None:
