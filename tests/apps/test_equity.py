@@ -193,6 +193,26 @@ async def test_a_slow_store_delays_an_account_by_a_bounded_time(monkeypatch: pyt
     assert asked == 1, "it is asked again after a while"
 
 
+async def test_a_request_that_is_refused_does_not_hide_what_another_one_found_meanwhile() -> None:
+    house, answers = House(), [asyncio.Event(), asyncio.Event()]
+    await house.has(sample(MIDNIGHT - MINUTE_NS, "71.5"))
+    found, waiting = house.samples.last_before, iter(answers)
+
+    async def when_let(account: str, until_ns: int) -> EquitySample | None:
+        await next(waiting).wait()
+        return await found(account, until_ns)
+
+    house.samples.last_before = when_let  # type: ignore[method-assign]
+    first, second = (asyncio.create_task(house.reads.at_midnight("alice")) for _ in answers)
+    await asyncio.sleep(0)
+    answers[0].set()
+    assert await first == Decimal("71.5")
+    house.samples.down = True
+    answers[1].set()
+    assert await second == Decimal("71.5")
+    assert await house.reads.at_midnight("alice") == Decimal("71.5")
+
+
 async def test_few_reads_are_in_progress_and_few_wait() -> None:
     reads, let = BoundedReads(), asyncio.Event()
     running = 0
