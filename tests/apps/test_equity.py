@@ -119,6 +119,7 @@ async def test_a_base_that_is_not_positive_has_no_percentage() -> None:
         ({"start": "2026-11-22T23:59:59Z", "timeframe": "5Min"}, "5Min", "2026-11-22T23:55:00"),
         ({"end": "2026-11-20", "period": "1D"}, "1Min", "2026-11-19T00:00:00"),
         ({"date_end": "2026-11-20", "period": "1D"}, "1Min", "2026-11-20T00:00:00"),
+        ({"date_start": "2026-11-20", "date_end": "2026-11-21"}, "1Min", "2026-11-20T00:00:00"),
         ({"end": "2031-01-01", "period": "1D", "extended_hours": "true"}, "1Min", "2026-11-22T12:00:00"),
     ],
 )
