@@ -12,6 +12,8 @@ from domain.values import Side
 QUERY_TIMEOUT_S: Final = 5.0
 ROWS_AT_ONCE: Final = 500
 """Rows in one answer, so that decoding it keeps the event loop for a few milliseconds only."""
+VENUES_MAX: Final = 64
+"""Venues of a bar: normalizer reads no more. So many rows for each bar are enough, and one more shows that there are others."""
 
 TABLES: Final = ("trades", "bars_1m", "bars_5m", "bars_15m", "bars_1h", "bars_1d")
 STANDING: Final = f"SELECT count() FROM tables() WHERE table_name IN {TABLES}"
@@ -58,11 +60,13 @@ class QuestDbMarketReader:
         """Return at most `limit` bars that begin from `since_ns` until before `until_ns`, which are begins of bars."""
         statement = BARS.format(view=_view(frame), step=f"{frame.count}{STEPS[frame.kind]}", order="DESC" if newest_first else "ASC")
         found: list[MarketBar] = []
+        many = min(ROWS_AT_ONCE, limit * VENUES_MAX + 1)
         while len(found) < limit and since_ns < until_ns:
-            rows = await self._connection.fetch(statement, symbol, _datetime(since_ns), _datetime(until_ns), ROWS_AT_ONCE)
+            rows = await self._connection.fetch(statement, symbol, _datetime(since_ns), _datetime(until_ns), many)
             bars = over_venues(VenueBar((at - EPOCH) // timedelta(microseconds=1) * 1000, *values) for at, *values in rows)
-            if len(rows) < ROWS_AT_ONCE:
+            if len(rows) < many:
                 return (found + bars)[:limit]
+            assert len(bars) > 1, f"a bar has at most {VENUES_MAX} venues"
             found += bars[:-1]  # venues of the last one may be in the next rows
             since_ns, until_ns = (since_ns, bars[-2].at) if newest_first else (bars[-1].at, until_ns)
         return found[:limit]

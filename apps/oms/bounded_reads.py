@@ -19,17 +19,15 @@ RETRY_AFTER: Final = {"Retry-After": "1"}
 
 
 class BoundedReads:
-    """Lets AT_ONCE_MAX reads through. `busy` counts what was refused because too many waited."""
+    """Lets AT_ONCE_MAX reads through."""
 
     def __init__(self) -> None:
-        self.busy = 0
         self._slots = asyncio.Semaphore(AT_ONCE_MAX)
         self._inside = 0
 
     async def read(self, code: str, reading: Callable[[], Awaitable[T]]) -> T:
         """Return what `reading` returns. Refusal 429 `overloaded`, and 503 `code` if the store does not answer in time."""
         if self._inside >= AT_ONCE_MAX + WAITING_MAX:
-            self.busy += 1
             raise Refusal(429, "overloaded", "too many reads of tables are waiting; retry", headers=RETRY_AFTER)
         self._inside += 1
         try:

@@ -27,13 +27,12 @@ KNOWN_MAX: Final = 10_000
 ASK_AGAIN_NS: Final = 60 * 10**9
 """When an account without a sample before midnight, or a store that did not answer, is asked again."""
 
+MIDNIGHT_WAIT_S: Final = 1.0
+"""How long the equity at midnight is waited for: it is one number of an account that risk answers at once."""
+
 Interval = Literal["1m", "5m", "15m", "1h", "1d"]
 IntervalQuery = Annotated[Interval, Query(description="Each interval shows its last sample; one without a sample is left out.")]
 CursorQuery = Annotated[str | None, Query(max_length=ECHO_MAX, description="`next` of the previous page.")]
-
-
-MIDNIGHT_WAIT_S: Final = 1.0
-"""How long the equity at midnight is waited for: it is one number of an account that risk answers at once."""
 
 
 class _AtMidnight(NamedTuple):
@@ -102,6 +101,9 @@ class EquityReads:
         except (Refusal, TimeoutError):
             found = None
         equity = None if found is None else found.equity
+        other = self._known.get(account)
+        if equity is None and other is not None and other.midnight == midnight and other.equity is not None:
+            return other.equity  # another request found it meanwhile
         self._known[account] = _AtMidnight(midnight, equity, monotonic + ASK_AGAIN_NS if equity is None else None)
         self._known.move_to_end(account)
         if len(self._known) > KNOWN_MAX:

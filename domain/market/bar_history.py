@@ -20,7 +20,7 @@ MONDAY_NS: Final = 4 * DAY_NS
 TYPICAL_PARTS: Final = Decimal(3)
 """High, low and close."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_WORD: Final = re.compile(r"([1-9]\d?)(Min|T|Hour|H|Day|D|Week|W|Month|M)", re.ASCII)
+_WORD: Final = re.compile(r"([1-9]\d?)((?i:Min|Hour|Day|Week|Month)|[THDWM])", re.ASCII)
 _KINDS: Final = {"T": "Min", "H": "Hour", "D": "Day", "W": "Week", "M": "Month"}
 _COUNTS: Final = {"Min": range(1, 60), "Hour": range(1, 24), "Day": (1,), "Week": (1,), "Month": (1, 2, 3, 4, 6, 12)}
 _LENGTHS: Final = {"Min": MINUTE_NS, "Hour": HOUR_NS, "Day": DAY_NS, "Week": 7 * DAY_NS}
@@ -102,11 +102,14 @@ class Timeframe(msgspec.Struct, frozen=True):
 
 
 def timeframe_of(word: str) -> Timeframe | None:
-    """Return the timeframe that a word like 5Min, 1H or 3Month names; None for one that there is not."""
+    """Return the timeframe that a word like 5Min, 1H or 3Month names; None for one that there is not.
+
+    Whole words are read in any case, because ccxt writes 5min. Letters are not: m could be a minute or a month.
+    """
     found = _WORD.fullmatch(word)
     if found is None:
         return None
-    kind = _KINDS.get(found[2], found[2])
+    kind = _KINDS.get(found[2], found[2].capitalize())
     count = int(found[1])
     return Timeframe(count, kind) if count in _COUNTS[kind] else None
 

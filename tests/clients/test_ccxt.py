@@ -47,6 +47,8 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     assert balance["USD"]["free"] == pytest.approx(balance["USD"]["total"])
     assert client.fetch_ticker("BTC/USDT")["bid"] > 0
     assert client.fetch_order_book("BTC/USDT")["asks"]
+    for timeframe in ("1m", "15m", "1h", "1d", "1w", "1M"):
+        assert client.fetch_ohlcv("BTC/USDT", timeframe) == [], "nothing was recorded"
 
 
 @pytest.mark.parametrize(

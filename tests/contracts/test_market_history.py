@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ import pytest
 from adapters import questmarket
 from adapters.clock import SystemClock
 from adapters.memory_market import MemoryMarket
-from adapters.questmarket import QuestDbMarket
+from adapters.questmarket import ROWS_AT_ONCE, VENUES_MAX, QuestDbMarket, QuestDbMarketReader
+from adapters.questpg import EPOCH
 from adapters.questticks import QuestDbTicks
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.market_rows import TRADES
@@ -101,6 +103,30 @@ async def test_a_store_that_does_not_answer_is_unavailable() -> None:
             raise AssertionError("it does not open")
 
 
+class Minutes:
+    """Answers like QuestDB: a row for each of these minutes and two venues. `asked` is how many rows a query may return."""
+
+    def __init__(self, minutes: int) -> None:
+        self.asked: list[int] = []
+        begins = [EPOCH + timedelta(minutes=number) for number in range(minutes)]
+        self._rows = [(at, venue, *[Decimal(number)] * 5, 1, Decimal(1)) for number, at in enumerate(begins) for venue in ("ALPHA", "BETA")]
+
+    async def fetch(self, statement: str, _symbol: str, since: datetime, until: datetime, limit: int) -> list[Any]:
+        self.asked.append(limit)
+        found = [row for row in self._rows if since <= row[0] < until]
+        return sorted(found, key=lambda row: row[0], reverse="DESC" in statement)[:limit]
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(1, [VENUES_MAX + 1]), (300, [ROWS_AT_ONCE] * 2), (2000, [ROWS_AT_ONCE] * 3)])
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_a_client_of_one_bar_costs_few_rows(limit: int, asked: list[int], newest_first: bool) -> None:
+    store: Any = Minutes(600)
+    found = await QuestDbMarketReader(store).bars("X", Timeframe(1, "Min"), 0, DAY_NS, limit, newest_first=newest_first)
+    minutes = range(599, -1, -1) if newest_first else range(600)
+    assert [bar.at // MINUTE_NS for bar in found] == list(minutes[:limit])
+    assert store.asked == asked
+
+
 def test_bars_over_venues_take_open_and_close_of_the_leading_venue() -> None:
     house = MemoryMarket()
     house.trades = [
@@ -119,12 +145,17 @@ def test_bars_over_venues_take_open_and_close_of_the_leading_venue() -> None:
     ("word", "frame"),
     [
         ("1Min", Timeframe(1, "Min")),
+        ("30min", Timeframe(30, "Min")),
+        ("1HOUR", Timeframe(1, "Hour")),
         ("59T", Timeframe(59, "Min")),
         ("23H", Timeframe(23, "Hour")),
         ("1D", Timeframe(1, "Day")),
         ("1W", Timeframe(1, "Week")),
         ("4M", Timeframe(4, "Month")),
-        *((word, None) for word in ("", "60Min", "0Min", "24Hour", "2Day", "2Week", "5Month", "1m", "1", "Min", "1Year", "-1Min", "١Min")),
+        *(
+            (word, None)
+            for word in ("", "60Min", "0Min", "24Hour", "2Day", "2Week", "5Month", "1m", "1h", "1", "Min", "1Year", "-1Min", "١Min")
+        ),
     ],
 )
 def test_words_of_timeframes(word: str, frame: Timeframe | None) -> None:

@@ -65,7 +65,7 @@ class EquityHistory:
     def _window(self, request: AlpacaRequest) -> _HistoryWindow:
         """Read period, start, end and timeframe, of which the defaults follow from each other. AlpacaRefusal."""
         query, now = request.query, self._clock.now_ns()
-        start, end = moment_in(query, "start"), _end_in(request)
+        start, end = _start_in(request), _end_in(request)
         if start is not None and end is not None and query.get("period"):
             raise malformed_field("period", "cannot be combined with both start and end")
         span = _period(query.get("period") or PERIOD_DEFAULT)
@@ -83,6 +83,14 @@ class EquityHistory:
         if (after - begin) // step > POINTS_MAX + 1:
             raise malformed_field("timeframe", f"{frame} would give more than {POINTS_MAX} points: choose a coarser one")
         return _HistoryWindow(frame, begin, after)
+
+
+def _start_in(request: AlpacaRequest) -> int | None:
+    """Return `start`, or the begin of the day `date_start`, which alpaca-trade-api sends."""
+    if (start := moment_in(request.query, "start")) is not None:
+        return start
+    day = moment_in(request.query, "date_start")
+    return None if day is None else day // DAY_NS * DAY_NS
 
 
 def _end_in(request: AlpacaRequest) -> int | None:
