@@ -145,8 +145,8 @@ class Risk:
         """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both."""
         self.exposure.release(terms.order_id)
         old = self.exposure.orders.get(terms.replaces)
-        if old is None and self.fold.holds_back(terms.replaces):
-            return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
+        if self.fold.holds_back(terms.replaces):
+            return self._decide_held(terms, old, now_ns)
         if old is None:
             version = self.limits_of(terms.account, terms.symbol).version
             return RiskDecision(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
@@ -157,6 +157,16 @@ class Risk:
             worse = Open(terms.account, terms.symbol, terms.side, max(old.quantity, terms.quantity), price)
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
+
+    def _decide_held(self, terms: Terms, old: Open | None, now_ns: int) -> RiskDecision:
+        """Decide on new terms of a leg that waits, as though the rest of its entry had traded. It reserves nothing: see RiskFold.
+
+        `old`: what it counts for what its entry has traded.
+        """
+        if old is None:
+            return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
+        rest = msgspec.structs.replace(terms, side=opposite(terms.side), quantity=max(terms.quantity - old.quantity, ZERO))
+        return self.exposure.without(old, lambda: self.dry(terms, now_ns, rest))
 
     def dry(self, terms: Terms, now_ns: int, entry: Terms | None = None) -> RiskDecision:
         """Decide without a reservation. `entry`: an order that counts as traded in full, if it is of the same symbol."""

@@ -12,8 +12,8 @@ from domain.market.quotes import Quote
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order.group import ListType, Role, Trigger
-from domain.order.order import Order
-from domain.order.terms import FIELDS
+from domain.order.order import Asked, Order
+from domain.order.terms import FIELDS, replacement
 from domain.risk.engine import Risk
 from domain.risk.snapshot import RiskState
 from domain.values import Side
@@ -113,6 +113,25 @@ def test_exits_that_wait_count_for_what_their_entry_has_traded(kind: str, left: 
     again = new_risk(**ROOM)
     again.fold.restore(risk.fold.state())
     assert again.fold.state() == risk.fold.state()
+
+
+@pytest.mark.parametrize("leg", ["take_profit", "stop_loss"])
+def test_an_exit_that_waits_gets_another_price_while_its_entry_trades(leg: str) -> None:
+    """It closes all that the entry opens, also what has not traded yet. What has traded then counts at the new price."""
+    risk = new_risk(**ROOM)
+    quoted(risk)
+    scene = bracket(trigger="full")
+    order = scene.last(leg)
+    for fill in ("rest entry\nfill entry 6", "fill entry 3"):
+        check(scene, fill)
+        followed(risk, scene)
+        wanted = Asked(order.quantity, *((Decimal(90), None) if leg == "take_profit" else (None, Decimal(90))))
+        assert denials([risk.decide(replacement(order, wanted, "r1"), 0)]) == [None]
+        assert not risk.exposure.reservations, "it counts what the entry has traded, and no more"
+    assert reserved(risk) == [9, 540, 2]
+    check(scene, "patch take_profit @90")
+    followed(risk, scene)
+    assert reserved(risk) == [9, 810, 2]
 
 
 def closing(*, trigger: Trigger) -> ListScene:
