@@ -19,11 +19,23 @@ AT_ONCE_MAX: Final = 1000
 
 
 class _Followed(NamedTuple):
-    """A stop in memory: its level, which may be tighter than the recorded one, and since when the journal has what it has (steady ns)."""
+    """A stop in memory: its level, which may be tighter than the recorded one, and since when the journal has what it has (steady ns).
+
+    `terms`: those by which the level has followed the market; None before.
+    """
 
     level: Level
     recorded: Level
     since: int
+    terms: OrderSubmitted | None = None
+
+    def rests(self, terms: OrderSubmitted, quote: Quote) -> bool:
+        """Return whether the market is between the recorded stop price and the best price. With many stops that is most of them."""
+        (stop_price, best), trail = (self.level.stop_price, self.level.best), terms.trail
+        if terms is not self.terms or trail is None or stop_price is None or best is None or stop_price != self.recorded.stop_price:
+            return False
+        price = watched(quote, terms.side, trail.trigger)
+        return price is not None and (stop_price < price <= best if terms.side is Side.SELL else best <= price < stop_price)
 
 
 class TrailingStops:
@@ -52,25 +64,27 @@ class TrailingStops:
         for symbol, stops in self._executions.held.trailing.items():
             seen = quoted(symbol)
             for order_id, terms in stops.items():
-                known = followed[order_id] = self._known(terms, now_ns)
-                quote = seen[terms.side]
+                before, quote = self._followed.get(order_id), seen[terms.side]
+                if before is not None and quote is not None and before.rests(terms, quote):
+                    followed[order_id] = before
+                    continue
+                known = followed[order_id] = self._known(terms, before, now_ns)
                 if quote is None or len(commands) >= AT_ONCE_MAX or self._forbids(terms.account, symbol):
                     continue
                 level, command = self._follow(terms, known, quote, now_ns)
-                followed[order_id] = known._replace(level=level)
+                followed[order_id] = known._replace(level=level, terms=terms)
                 if command is not None:
                     commands.append(command)
         self._followed = followed
         return commands
 
-    def _known(self, terms: OrderSubmitted, now_ns: int) -> _Followed:
+    def _known(self, terms: OrderSubmitted, before: _Followed | None, now_ns: int) -> _Followed:
         """Return the stop as it was at the last look, no looser than it is recorded by now."""
         recorded = Level(terms.stop_price, self._executions.held.best.get(terms.order_id))
-        before = self._followed.get(terms.order_id)
         if before is None:
             return _Followed(recorded, recorded, now_ns)
         level = tightest(terms.side, before.level, recorded)
-        return _Followed(level, recorded, before.since if before.recorded == recorded else now_ns)
+        return before._replace(level=level, recorded=recorded, since=before.since if before.recorded == recorded else now_ns)
 
     def _follow(self, terms: OrderSubmitted, known: _Followed, quote: Quote, now_ns: int) -> tuple[Level, Command | None]:
         instrument, trail = self._instruments.get(terms.symbol), terms.trail

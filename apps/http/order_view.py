@@ -132,8 +132,6 @@ def fix_view(event: OrderEvent, order: Order) -> View:
     if (status_type := list_status_type(event)) is not None and order.group is not None:
         words |= {"list_status_type": status_type, "list_order_status": list_order_status(order.group)}
         words |= {"contingency_type": contingency_type(order.group)}
-    if (shown := max_floor(event)) is not None:
-        words["max_floor"] = shown
     return words
 
 

@@ -179,7 +179,7 @@ def route(
         seen.append(looked)
         if closed is None:
             offers.append(offer)
-        elif standing.waits:
+        elif unfit is None and standing.waits:
             waits = True
         elif unfit is None:
             away = True

@@ -29,7 +29,10 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Leg(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A part of an order sent to one venue. `display_quantity`: how much of it the venue may show at a time; None: all."""
+    """A part of an order sent to one venue.
+
+    `display_quantity`: how much of it the venue may show at a time; None: all, and in a replace as before.
+    """
 
     route_id: str
     venue: str

@@ -46,7 +46,7 @@ def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
     """
     values = dict(zip(FIELDS, _fields(order), strict=True)) | dict(zip(FIRST, _first(wanted), strict=True))
     if order.trail is not None and order.triggered:
-        values |= {"order_type": OrderType.MARKET if wanted.price is None else OrderType.LIMIT, "stop_price": None, "trail": None}
+        values |= {"order_type": OrderType.MARKET if order.price is None else OrderType.LIMIT, "stop_price": None, "trail": None}
     return Terms(order_id=replace_id, replaces=order.order_id, **values)
 
 

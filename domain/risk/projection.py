@@ -148,14 +148,14 @@ class RiskFold:
     def _restated(self, event: e.ReplaceRequested | e.OrderReplaced | e.ReplaceRejected) -> None:
         """Restate the order. Until its venue has answered, it counts at the worse of its old and its new terms."""
         self.exposure.release(event.replace_id)
+        open_ = self.exposure.orders.get(event.order_id)
         if (row := self._held.get(event.order_id)) is not None:
             usd = row.price if event.reference is None else abs(event.reference) * self._rate(row.terms.symbol)
             terms = structs.replace(row.terms, quantity=event.leaves_quantity)
             row = self._held[event.order_id] = structs.replace(row, terms=terms, price=usd)
-            if event.order_id in self.exposure.orders:
+            if open_ is not None:
                 self._count(row)
             return
-        open_ = self.exposure.orders.get(event.order_id)
         if open_ is not None:
             price = None if event.reference is None else abs(event.reference) * self._rate(open_.symbol)
             asked = isinstance(event, e.ReplaceRequested)

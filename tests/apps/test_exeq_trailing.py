@@ -1,12 +1,14 @@
 """exeq follows the market with trailing stops: what it asks oms to record, and when, and what a restart begins with."""
 
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 
 from apps.exeq.stop_orders import StopOrders
-from apps.exeq.trailing_stops import TrailingStops
+from apps.exeq.trailing_stops import TrailingStops, _Followed
 from domain.execution.projection import Executions
 from domain.instruments import Instrument
 from domain.market.quotes import Market, Quote
@@ -170,6 +172,27 @@ def test_a_new_trail_counts_from_the_best_price_also_after_a_restart() -> None:
     desk.replaces(2, "9")
     assert desk.shows("105") == [], "wider: it stays until the market has gone further"
     assert desk.shows("107") == ["StopTrailed 98"]
+
+
+def test_a_new_trail_under_a_kill_counts_once_the_kill_is_over() -> None:
+    desk = Journaled(trailing())
+    desk.shows("100")
+    desk.killed = True
+    desk.replaces(1, "3")
+    desk.killed = False
+    assert desk.shows("99") == ["StopTrailed 97"], "the market is still between the stop price and the best price"
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_what_is_passed_over_would_have_changed_nothing(side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def walk() -> list[list[str]]:
+        desk, chance = Journaled(trailing(side)), Random(7)
+        return [desk.shows(str(100 + chance.randint(-3, 3)), after_ms=100) for _ in range(40)]
+
+    quick = walk()
+    assert any(quick)
+    monkeypatch.setattr(_Followed, "rests", lambda *_: False)
+    assert walk() == quick
 
 
 def test_a_cancelled_stop_is_forgotten() -> None:

@@ -119,6 +119,15 @@ async def test_only_a_trailing_stop_has_a_trail_to_amend_and_only_until_it_has_t
         assert (await client.patch(f"/orders/{ORDER_ID}", json={"price": 96})).json()["price"] == 96
 
 
+async def test_one_that_has_become_a_market_order_gets_no_price() -> None:
+    async with living() as (house, client):
+        await client.post("/orders", content=text(**TRAILING))
+        await house.host.perform(TriggerOrder(order_id=ORDER_ID, venue="PAPER_A", price=D(97), stop_price=D(98), best=D(103)))
+        answer = await client.patch(f"/orders/{ORDER_ID}", json={"price": 96})
+        assert (answer.status_code, answer.json()["code"]) == (422, "price_not_allowed")
+        assert (await shown(client))["price"] is None
+
+
 async def test_a_cancelled_one_is_over() -> None:
     async with living() as (house, client):
         await client.post("/orders", content=text(**TRAILING))

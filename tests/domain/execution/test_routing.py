@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
-from domain.execution.routing import NoRoute, RoutedVenue, Routing, route
+from domain.execution.routing import WELL, NoRoute, RoutedVenue, Routing, VenueStatus, route
 from domain.market.quotes import Quote
 from domain.order.events import Leg, OrderSubmitted
 from domain.order.lifecycle import State
@@ -170,8 +170,9 @@ def test_an_iceberg_goes_to_a_venue_that_supports_icebergs_and_the_record_says_h
     assert [seen.note for seen in found.candidates] == ["no icebergs", None]
 
 
-def test_without_such_a_venue_there_is_no_route_and_no_reason_to_wait() -> None:
-    found = route(hidden(), *read("A 1bps 99x5 100x5; B 90bps 99x5 100x5"), "lowest_cost")
+@pytest.mark.parametrize("standing", [WELL, VenueStatus(closed="throttled", waits=True), VenueStatus(closed="backed off")])
+def test_without_such_a_venue_there_is_no_route_and_no_reason_to_wait(standing: VenueStatus) -> None:
+    found = route(hidden(), *read("A 1bps 99x5 100x5; B 90bps 99x5 100x5"), "lowest_cost", standings={"A": standing, "B": standing})
     assert isinstance(found, NoRoute)
     assert (found.reason, found.detail) == ("no_venue", "A: no icebergs, B: no icebergs")
     assert (found.waits, found.away) == (False, False)
