@@ -13,7 +13,7 @@ QUERY_TIMEOUT_S: Final = 5.0
 ROWS_AT_ONCE: Final = 500
 """Rows in one answer, so that decoding it keeps the event loop for a few milliseconds only."""
 VENUES_MAX: Final = 64
-"""Venues of a bar: normalizer reads no more. So many rows for each bar are enough, and one more shows that there are others."""
+"""Venues of one bar: the bound of normalizer. A query returns one row for each bar and venue."""
 
 TABLES: Final = ("trades", "bars_1m", "bars_5m", "bars_15m", "bars_1h", "bars_1d")
 STANDING: Final = f"SELECT count() FROM tables() WHERE table_name IN {TABLES}"

@@ -109,7 +109,9 @@ class Minutes:
     def __init__(self, minutes: int) -> None:
         self.asked: list[int] = []
         begins = [EPOCH + timedelta(minutes=number) for number in range(minutes)]
-        self._rows = [(at, venue, *[Decimal(number)] * 5, 1, Decimal(1)) for number, at in enumerate(begins) for venue in ("ALPHA", "BETA")]
+        self._rows: list[tuple[Any, ...]] = [
+            (at, venue, *[Decimal(number)] * 5, 1, Decimal(1)) for number, at in enumerate(begins) for venue in ("ALPHA", "BETA")
+        ]
 
     async def fetch(self, statement: str, _symbol: str, since: datetime, until: datetime, limit: int) -> list[Any]:
         self.asked.append(limit)
