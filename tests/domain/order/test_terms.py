@@ -42,8 +42,11 @@ def test_a_trailing_stop_that_has_triggered_is_checked_as_what_it_is_by_then() -
     order = created(recorded(terms, given.NOW, ""))
     asleep = replacement(order, Asked(Decimal(4), None, None, trail), "A-r1")
     assert (asleep.order_type, asleep.trail) == ("trailing_stop", trail)
-    order.triggered = True
+    order.triggered, order.price = True, Decimal(43)
     limit = replacement(order, Asked(Decimal(4), Decimal(44), Decimal(45), trail), "A-r1")
     assert (str(limit.order_type), limit.price) == ("limit", Decimal(44))
     assert (limit.stop_price, limit.trail) == (None, None)
-    assert replacement(order, Asked(Decimal(4), None, Decimal(45), trail), "A-r1").order_type == "market"
+    order.price = None
+    for price in (None, Decimal(44)):
+        market = replacement(order, Asked(Decimal(4), price, Decimal(45), trail), "A-r1")
+        assert (str(market.order_type), market.price) == ("market", price), "no replace makes it a limit order"
