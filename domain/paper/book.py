@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
@@ -216,10 +216,11 @@ class Ladder:
         """Yield every price with orders, best first."""
         return (key if self._highest_first else -key for key in reversed(self._keys))
 
-    def last_but(self, price: Decimal, order: PaperOrder) -> PaperOrder | None:
-        """Return the order with the last turn at this price, except for `order`; None if no other rests there."""
+    def last_but(self, price: Decimal, order: PaperOrder, ended: Container[int]) -> PaperOrder | None:
+        """Return the order with the last turn at this price, except for `order` and those whose number is in `ended`."""
         level = self._levels.get(self._key(price))
-        return next((other for other in reversed(level.values()) if other.number != order.number), None) if level else None
+        others = (other for other in reversed(level.values()) if other.number != order.number) if level else ()
+        return next((other for other in others if other.number not in ended), None)
 
     def __iter__(self) -> Iterator[PaperOrder]:
         for key in reversed(self._keys):

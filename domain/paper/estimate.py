@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from domain.market.simulated import whole_lots
 from domain.paper.book import UNSEEN, Display, Ladder, PaperBook, PaperOrder, reaches
-from domain.paper.events import QueueAdvanced, QueueJoined, QueueLowered, TradePrint
+from domain.paper.events import QueueAdvanced, QueueLowered, TradePrint
 from domain.paper.icebergs import Turns, show_part
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, opposite
@@ -71,10 +71,11 @@ class QueueEstimate:
             gone, ahead = ladder.gone(price) + passed, UNSEEN if size is None else max(size - passed, ZERO)
             if ahead:
                 new.behind = gone + ahead
-                self.outcome.events.append(QueueJoined(route_id=request.route_id, behind=new.behind))
+                self.outcome.join(order, new.behind)
         return new
 
     def _lower(self, symbol: str, side: Side, ladder: Ladder, price: Decimal, size: Decimal) -> None:
         behind = ladder.gone(price) + size
-        if any(order.behind > behind and order.number not in self.outcome.ended for order in ladder.at(price)):
+        there = (order for order in ladder.at(price) if order.number not in self.outcome.ended)
+        if any(self.outcome.joined.get(order.number, order.behind) > behind for order in there):
             self.outcome.events.append(QueueLowered(symbol=symbol, side=side, price=price, behind=behind))

@@ -7,7 +7,7 @@ from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueRequest
 from domain.paper.book import UNSEEN, Display, PaperBook, PaperOrder, reaches
 from domain.paper.estimate import QueueEstimate
-from domain.paper.events import DeepQuote, QueueAdvanced, QueueJoined, StopTriggered
+from domain.paper.events import DeepQuote, QueueAdvanced, StopTriggered
 from domain.paper.icebergs import Turns, show_part
 from domain.paper.outcome import VenueOutcome
 from domain.values import ZERO, Liquidity, Side, TimeInForce, opposite
@@ -144,12 +144,12 @@ class Matching:
             return ZERO
         book = self.venue.books.get(order.request.symbol)
         ladder = book.limits[side] if book else None
-        last = ladder.last_but(price, order) if ladder else None
+        last = ladder.last_but(price, order, self.outcome.ended) if ladder else None
         gone = ladder.gone(price) + self._gone.get((side, price), ZERO) if ladder and (last or again) else ZERO
         behind = max(gone + shown, last.behind if last else ZERO)
         if behind <= gone:
             return ZERO
-        self.outcome.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
+        self.outcome.join(order, behind)
         return behind
 
     def _size_ahead(self, side: Side, price: Decimal) -> Decimal | None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from domain.market.quotes import Quote
 from domain.order.commands import ReportKind, VenueReport
 from domain.paper.book import Display, PaperBook, PaperOrder, PaperState, PaperTrade
-from domain.paper.events import DeepQuote, Reported, VenueEvent
+from domain.paper.events import DeepQuote, QueueJoined, Reported, VenueEvent
 from domain.paper.orders import PaperOrders
 from domain.paper.rules import PaperRules
 from domain.values import Liquidity
@@ -41,11 +41,17 @@ class VenueOutcome:
         self.now_ns = now_ns
         self.events: list[VenueEvent] = []
         self.ended: set[int] = set()
+        self.joined: dict[int, Decimal] = {}
+        """By number of an order, its new mark in the queue."""
         self._seqs: dict[int, int] = {}
         self._executions = venue.executions
 
     def works(self, order: PaperOrder) -> bool:
         return order.state is PaperState.WORKING and order.number not in self.ended
+
+    def join(self, order: PaperOrder, behind: Decimal) -> None:
+        self.joined[order.number] = behind
+        self.events.append(QueueJoined(route_id=order.request.route_id, behind=behind))
 
     def fill(self, order: PaperOrder, quantity: Decimal, price: Decimal, liquidity: Liquidity, **more: Any) -> None:
         self._executions += 1

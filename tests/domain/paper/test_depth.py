@@ -116,3 +116,21 @@ def test_an_order_that_loses_its_turn_joins_again() -> None:
            > A replaced 1 @99""",
         new_venue(queue=True),
     )
+
+
+def test_an_order_that_has_just_expired_leaves_nothing_ahead_of_the_next_one_at_its_price() -> None:
+    check(
+        """quote 5x99 10x100
+           A buy 1 @99 gtd5
+           > A accepted, A behind 5
+           quote 9x98 3x99
+           > 3 before it
+           quote 4x99 10x100
+           > nothing
+           at 5
+           B buy 1 @99
+           > A expired, B accepted, B behind 4
+           quote 9x98 5x99
+           > 4 before it, B fill 1 @99 maker""",
+        new_venue(queue=True),
+    )

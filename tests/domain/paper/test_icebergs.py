@@ -107,6 +107,23 @@ def test_a_trade_of_the_market_meets_others_before_it_meets_the_next_part() -> N
     )
 
 
+def test_an_order_that_a_quote_fills_leaves_no_size_ahead_of_the_next_part() -> None:
+    check(
+        """quote 5x98 10x100
+           A buy 6 @99 show 2
+           > A accepted, A shows 2
+           quote 5x99 10x100
+           > nothing
+           B buy 1 @99
+           > B accepted, B behind 5
+           quote 5x98 3x99
+           > A fill 2 @99 maker, A shows 2, A behind 5, B fill 1 @99 maker, behind 0 at most @99
+           print sell 1 @99
+           > A fill 1 @99 maker""",
+        new_venue(estimated=True),
+    )
+
+
 def test_a_trade_of_the_market_through_its_price_meets_part_after_part() -> None:
     check(
         """quote 5x99 10x100
