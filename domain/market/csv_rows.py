@@ -91,8 +91,9 @@ def read_rows(
             if not any(map(str.strip, cells)):
                 continue
             if picks is None:
-                read = {**columns, **_optional(cells, columns, optional)}
-                picks, width = _picker(read, _places(reader.line_num, cells, read)), len(cells)
+                more = _optional(cells, columns, optional)
+                places = {**_places(reader.line_num, cells, columns), **_places(reader.line_num, cells, more)}
+                picks, width = _picker({**columns, **more}, places), len(cells)
                 if not any(column.number for column in columns.values()):
                     continue
             if len(cells) != width:
