@@ -85,6 +85,8 @@ def reads(api: Any) -> None:
     assert api.get_asset("btcusdt").symbol == "BTC/USDT"
     assert {asset.symbol for asset in api.list_assets(asset_class="us_equity")} >= {"AAPL"}
     assert not api.get_account_configurations().suspend_trade
+    history = api.get_portfolio_history(period="1D", timeframe="1Min")
+    assert len(history.timestamp) == len(history.equity) == len(history.profit_loss_pct)
     assert api.get_latest_crypto_quotes(["BTC/USDT"])["BTC/USDT"].bp > 0
     assert api.get_latest_crypto_orderbooks(["BTC/USDT"])["BTC/USDT"].asks
 
