@@ -8,7 +8,7 @@ import typer
 from apps.cli import show
 from apps.cli.addresses import find
 from apps.cli.client import ANSWER_TIMEOUT_S, Oms, not_ours
-from apps.cli.options import Account, AtSeq, Cursor, DataDir, Json, OnlySymbol, PortOffset, Since, Until, identifier
+from apps.cli.options import Account, AtSeq, Cursor, DataDir, Everything, Json, OnlySymbol, PortOffset, RowsLimit, Since, Until, identifier
 from apps.cli.paging import pages, tell_more
 from apps.cli.trouble import WrongUsage
 
@@ -65,8 +65,8 @@ def fills(
     symbol: OnlySymbol = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")] = ROWS,
-    everything: Annotated[bool, typer.Option("--all", help="All rows, page by page.")] = False,
+    limit: RowsLimit = ROWS,
+    everything: Everything = False,
     cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,
@@ -86,8 +86,8 @@ def equity(
     interval: Annotated[Literal["1m", "5m", "15m", "1h", "1d"], typer.Option(help="Each interval shows its last sample.")] = "1m",
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")] = ROWS,
-    everything: Annotated[bool, typer.Option("--all", help="All rows, page by page.")] = False,
+    limit: RowsLimit = ROWS,
+    everything: Everything = False,
     cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,

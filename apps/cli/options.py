@@ -32,6 +32,8 @@ AtSeq = Annotated[int | None, typer.Option(min=1, help="The state at this sequen
 _MOMENT: Final = "2027-01-31T12:00:00Z, 2027-01-31, or an epoch number"
 Since = Annotated[str | None, typer.Option(metavar="TIME", help=f"Not before this moment: {_MOMENT}.")]
 Until = Annotated[str | None, typer.Option(metavar="TIME", help=f"Before this moment: {_MOMENT}.")]
+RowsLimit = Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")]
+Everything = Annotated[bool, typer.Option("--all", help="All rows, page by page.")]
 Cursor = Annotated[str | None, typer.Option(help="Continue after this page.")]
 Status = Annotated[str | None, typer.Option(metavar="STATE", help="Only orders in this state; open and closed each cover several states.")]
 Reason = Annotated[str, typer.Option(help="The reason; it is recorded permanently.")]

@@ -12,7 +12,7 @@ import typer
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import Oms, to_stderr
-from apps.cli.options import Cursor, DataDir, Json, PortOffset, identifier
+from apps.cli.options import Cursor, DataDir, Everything, Json, PortOffset, RowsLimit, identifier
 from apps.cli.order import NUMBERS, RETRY_FOR_MAX_S, RETRY_FOR_S, ROWS
 from apps.cli.paging import pages, tell_more
 from apps.cli.trouble import Refused, WrongUsage
@@ -100,8 +100,8 @@ def _order_row(order: Mapping[str, Any]) -> tuple[object, ...]:
 def list_(
     account: Annotated[str | None, typer.Option("--account", "-a", help="Only this account.")] = None,
     status: Annotated[str | None, typer.Option(help="executing, cancelling, alert, done or rejected.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of rows.")] = ROWS,
-    everything: Annotated[bool, typer.Option("--all", help="All rows, page by page.")] = False,
+    limit: RowsLimit = ROWS,
+    everything: Everything = False,
     cursor: Cursor = None,
     json: Json = False,
     data_dir: DataDir = None,

@@ -30,7 +30,7 @@ class ObservedIceberg(msgspec.Struct):
 
 
 def check_displayed(audit: Audit, venue: str, events: Iterable[VenueEvent]) -> Iterator[Violation]:
-    """Check that a venue was told what to show of each order, shows no more, and trades only what it shows."""
+    """Check that a venue was asked to show of each order what its client said, shows no more, and trades only what it shows."""
     icebergs: dict[str, ObservedIceberg] = {}
     for event in events:
         match event:

@@ -248,7 +248,7 @@ class Audit:
             )
 
     def _shown(self, line: ObservedOrder, event: e.OrderRouted, seq: int) -> None:
-        """Check that each venue is told to show no more of an iceberg than its client said."""
+        """Check that each venue is asked to show as much of an iceberg as its client said."""
         display = line.order.display_quantity
         for leg in event.legs if display is not None else ():
             if leg.display_quantity != display:

@@ -13,7 +13,7 @@ STRANGER = OrderDifference("order not here", "alice", "BTCUSDT", "o9", "R9", "-"
 
 
 class Program:
-    """Answers as it is told, the last answer forever."""
+    """Gives the answers of a list in turn, and then the last one each time."""
 
     def __init__(self, *answers: Ended | Exception) -> None:
         self.answers = list(answers)

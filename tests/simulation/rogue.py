@@ -166,7 +166,7 @@ class RogueVenue(PaperVenue):
         )
 
     def _numbered(self, events: list[VenueEvent]) -> Iterator[VenueEvent]:
-        """Again, in the order in which it is told now."""
+        """Number the reports again, in the order in which they are sent now."""
         seqs = dict(self.report_seqs)
         for event in events:
             if isinstance(event, Reported):

@@ -212,7 +212,7 @@ class _Life:
         return {"account": "alice", "client_list_id": self._client_list_id, "type": "bracket", "orders": [entry, *exits]}
 
     async def _asked(self, method: str, path: str, body: Found | None = None) -> Found:
-        """Ask until there is an answer, as clients are told to do."""
+        """Ask until there is an answer, as the documentation asks of clients."""
         while True:
             try:
                 answer = await self._http.request(method, self._house.victim.url + path, json=body)
