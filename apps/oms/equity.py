@@ -21,7 +21,7 @@ from domain.values import rfc3339
 UNAVAILABLE_CODE: Final = "equity_unavailable"
 CURRENCY: Final = "USD"
 AT_ONCE_MAX: Final = 1000
-"""Intervals in one query, so that no answer of the store keeps the event loop for more than a few milliseconds."""
+"""Intervals in one query, so that a long history lets others read between its parts."""
 KNOWN_MAX: Final = 10_000
 """Accounts whose equity at the last midnight is kept in memory."""
 ASK_AGAIN_NS: Final = 60 * 10**9
