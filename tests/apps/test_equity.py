@@ -11,6 +11,7 @@ import pytest
 
 from adapters.memory_equity import MemoryEquity
 from apps.http.alpaca_words import AlpacaRefusal
+from apps.http.app import encoded_in_turns
 from apps.http.caller import LOCAL_CALLER
 from apps.http.problem import Refusal
 from apps.oms import bounded_reads, equity
@@ -231,6 +232,23 @@ async def test_few_reads_are_in_progress_and_few_wait() -> None:
     let.set()
     await asyncio.gather(*begun)
     await reads.read("x", slow)
+
+
+async def test_other_work_comes_between_the_items_of_a_long_answer() -> None:
+    shown, seen = list[int](), list[int]()
+
+    def view(item: int) -> int:
+        shown.append(item)
+        return item
+
+    async def look() -> None:
+        while len(shown) < 120:
+            seen.append(len(shown))
+            await asyncio.sleep(0)
+
+    encoded, _ = await asyncio.gather(encoded_in_turns(range(120), view), look())
+    assert [bytes(each) for each in encoded] == [str(item).encode() for item in range(120)]
+    assert {50, 100} <= set(seen)
 
 
 async def test_rows_of_all_readers_together_keep_to_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:

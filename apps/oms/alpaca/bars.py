@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from apps.http.alpaca_words import malformed_field
-from apps.http.app import number
+from apps.http.app import encoded_in_turns, number
 from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import CRYPTO, EQUITY, AlpacaAsset, AssetBook
 from apps.oms.alpaca.moments import shown_moment
@@ -38,8 +38,6 @@ SNAPSHOT_WAIT_S: Final = 1.0
 """How long a snapshot, whose quotes are in memory, waits for the store."""
 TOKEN_MAX: Final = 128
 """Characters of a page's token."""
-BARS_A_TURN: Final = 50
-"""Bars that are encoded without a break for other work, some 10 us each."""
 TAPES: Final = {"NYSE": "A", "AMEX": "B", "ARCA": "B", "NYSEARCA": "B", "BATS": "B", "NASDAQ": "C"}
 """The tape that reports the trades of an equity, by the exchange that lists it."""
 OTHER_TAPE: Final = "O"
@@ -143,7 +141,7 @@ class AlpacaBars:
                     behind = None
                 bars = await reader.bars(asset.symbol, asked.frame, since, until, left + 1, newest_first=asked.newest_first)
                 if shown := bars[:left]:
-                    found[asset.shown] = await _encoded(shown)
+                    found[asset.shown] = await encoded_in_turns(shown, _bar_view)
                 if len(bars) > left:
                     return found, _token(asset.symbol, shown[-1].at) if shown else None
                 left -= len(shown)
@@ -206,15 +204,6 @@ class AlpacaBars:
         """Return the assets of this class that are named, in the order of their symbols. One that there is not is left out."""
         found = {asset.symbol: asset for text in named if (asset := self._assets.find(text)) and asset.asset_class == kind}
         return [asset for _, asset in sorted(found.items())]
-
-
-async def _encoded(bars: list[MarketBar]) -> list[msgspec.Raw]:
-    """Return the bars as JSON. Orders have the event loop in between."""
-    found: list[msgspec.Raw] = []
-    for first in range(0, len(bars), BARS_A_TURN):
-        found += (msgspec.Raw(msgspec.json.encode(_bar_view(bar))) for bar in bars[first : first + BARS_A_TURN])
-        await asyncio.sleep(0)
-    return found
 
 
 def _bar_view(bar: MarketBar) -> View:
