@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
 
-from adapters.questpg import EPOCH, STATEMENTS_MAX, Connection, KeptConnections, connected
+from adapters.questpg import EPOCH, STATEMENTS_MAX, Connection, KeptConnections, connected, in_turns
 from domain.ports import Unavailable
 from domain.position.equity import STEPS, EquitySample
 from domain.values import plain, rfc3339
@@ -88,8 +88,9 @@ class QuestDbEquity:
     async def history(self, account: str, step: str, *, since_ns: int, until_ns: int, limit: int) -> list[EquitySample]:
         statement = QUESTDB_HISTORY.format(step={name: name for name in STEPS}[step])
         async with self._reads.connection() as connection:
-            found = await connection.fetch(statement, account, _datetime(since_ns), _datetime(until_ns), limit)
-        return [_sample(account, *record) for record in found]
+            query = in_turns(connection, statement, account, _datetime(since_ns), _datetime(until_ns), limit)
+            async with query as turns:
+                return [_sample(account, *record) async for rows in turns for record in rows]
 
     async def last_before(self, account: str, until_ns: int) -> EquitySample | None:
         async with self._reads.connection() as connection:

@@ -1,17 +1,19 @@
 """Bars and last trades of the recorded market in QuestDB, read from the tables that sink-ticks writes."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
-from adapters.questpg import EPOCH, Connection, KeptConnections
+from adapters.questpg import EPOCH, Connection, KeptConnections, in_turns
 from domain.market.bar_history import LastTrade, MarketBar, Timeframe, VenueBar, over_venues
 from domain.values import Side
 
 QUERY_TIMEOUT_S: Final = 5.0
 ROWS_AT_ONCE: Final = 500
-"""Rows in one answer, so that decoding it keeps the event loop for a few milliseconds only."""
+"""Rows of one query, so that QuestDB does not sort many for a client that wants few."""
+ROWS_OF_QUERY: Final = 10
+"""What a query costs the event loop beside its rows, in rows."""
 VENUES_MAX: Final = 64
 """Venues of one bar: the bound of normalizer. A query returns one row for each bar and venue."""
 
@@ -29,14 +31,17 @@ BARS: Final = (
 LAST: Final = (
     "SELECT cast(at AS LONG), venue, price, quantity, side, trade_id FROM trades WHERE symbol = $1 AND at >= $2 ORDER BY at DESC LIMIT 1"
 )
+Pace: TypeAlias = Callable[[int], Awaitable[None]]
 STEPS: Final = {"Min": "m", "Hour": "h", "Day": "d", "Week": "w", "Month": "M"}
 
 
 class QuestDbMarket:
     """Port: apps.oms.market_reads.RecordedMarket."""
 
-    def __init__(self, pg_url: str) -> None:
+    def __init__(self, pg_url: str, pace: Pace) -> None:
+        """`pace` is awaited with the number of rows that were read, and before a query with ROWS_OF_QUERY."""
         self._reads = KeptConnections(pg_url, QUERY_TIMEOUT_S)
+        self._pace = pace
 
     async def close(self) -> None:
         self._reads.close()
@@ -45,14 +50,15 @@ class QuestDbMarket:
     async def opened(self) -> "AsyncIterator[QuestDbMarketReader | None]":
         """Lend a connection for the reads of a request; None if no market was ever recorded here. Unavailable."""
         async with self._reads.connection() as connection:
-            yield QuestDbMarketReader(connection) if await connection.fetchval(STANDING) == len(TABLES) else None
+            yield QuestDbMarketReader(connection, self._pace) if await connection.fetchval(STANDING) == len(TABLES) else None
 
 
 class QuestDbMarketReader:
     """Port: apps.oms.market_reads.MarketReader."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, pace: Pace) -> None:
         self._connection = connection
+        self._pace = pace
 
     async def bars(
         self, symbol: str, frame: Timeframe, since_ns: int, until_ns: int, limit: int, *, newest_first: bool = False
@@ -62,16 +68,27 @@ class QuestDbMarketReader:
         found: list[MarketBar] = []
         many = min(ROWS_AT_ONCE, limit * VENUES_MAX + 1)
         while len(found) < limit and since_ns < until_ns:
-            rows = await self._connection.fetch(statement, symbol, _datetime(since_ns), _datetime(until_ns), many)
-            bars = over_venues(VenueBar((at - EPOCH) // timedelta(microseconds=1) * 1000, *values) for at, *values in rows)
-            if len(rows) < many:
-                return (found + bars)[:limit]
-            assert len(bars) > 1, f"a bar has at most {VENUES_MAX} venues"
-            found += bars[:-1]  # venues of the last one may be in the next rows
-            since_ns, until_ns = (since_ns, bars[-2].at) if newest_first else (bars[-1].at, until_ns)
-        return found[:limit]
+            await self._pace(ROWS_OF_QUERY)
+            before, count, last = len(found), 0, list[VenueBar]()
+            query = in_turns(self._connection, statement, symbol, _datetime(since_ns), _datetime(until_ns), many)
+            async with query as turns:
+                async for rows in turns:
+                    count += len(rows)
+                    last += (VenueBar((at - EPOCH) // timedelta(microseconds=1) * 1000, *values) for at, *values in rows)
+                    whole = next(number for number, bar in enumerate(last) if bar.at == last[-1].at)
+                    found += over_venues(last[:whole])
+                    last = last[whole:]  # venues of this bar may be in the next rows
+                    await self._pace(len(rows))
+                    if len(found) >= limit:
+                        return found[:limit]
+            if count < many:
+                return found + over_venues(last)
+            assert len(found) > before, f"a bar has at most {VENUES_MAX} venues"
+            since_ns, until_ns = (since_ns, found[-1].at) if newest_first else (last[0].at, until_ns)
+        return found
 
     async def last_trade(self, symbol: str, since_ns: int) -> LastTrade | None:
+        await self._pace(ROWS_OF_QUERY)
         found = await self._connection.fetchrow(LAST, symbol, _datetime(since_ns))
         if found is None:
             return None

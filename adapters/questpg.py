@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
+from asyncpg.cursor import Cursor
 from asyncpg.pool import PoolConnectionProxy
 
 from domain.ports import Unavailable
@@ -24,6 +25,9 @@ NO_STATEMENTS: Final = 0
 STATEMENTS_MAX: Final = 100
 """asyncpg repeats a statement (executemany) only over a connection that keeps statements: QuestDB forgets an unnamed one."""
 ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+ROWS_A_TURN: Final = 32
+"""Rows that `in_turns` decodes without a break, some 10 us each."""
 
 EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (QuestDB's TIMESTAMP has no zone: it is UTC)
 ONE_DAY: Final = timedelta(days=1)
@@ -48,6 +52,23 @@ async def connected(pg_url: str, *, timeout_s: float = QUERY_TIMEOUT_S, statemen
             connection.terminate()
     except ERRORS as error:
         raise Unavailable(f"QuestDB: {reason(error)}") from error
+
+
+@contextlib.asynccontextmanager
+async def in_turns(connection: Connection, statement: str, *arguments: object) -> AsyncIterator[AsyncIterator[list[asyncpg.Record]]]:
+    """Read the rows of one query, at most ROWS_A_TURN at a time: decoding them all at once would keep the event loop.
+
+    After a failure the connection cannot be used: it is in a transaction, whose end is not awaited because the server may hang.
+    """
+    transaction = connection.transaction()  # QuestDB keeps a cursor within a transaction only
+    await transaction.start()
+    yield _turns(await connection.cursor(statement, *arguments))
+    await transaction.rollback()
+
+
+async def _turns(cursor: "Cursor[asyncpg.Record]") -> AsyncIterator[list[asyncpg.Record]]:
+    while rows := await cursor.fetch(ROWS_A_TURN):
+        yield rows
 
 
 class KeptConnections:

@@ -10,7 +10,7 @@ from adapters.memory import MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
 from adapters.price_history import QuestDbPrices, SqlitePrices
 from adapters.questdb import QuestDbFills
-from adapters.questmarket import QuestDbMarket
+from adapters.questmarket import Pace, QuestDbMarket
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from apps.runtime.service import Chassis
@@ -73,11 +73,11 @@ def equity(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestD
     return store
 
 
-def recorded_market(chassis: Chassis[OmsSettings]) -> QuestDbMarket | None:
-    """Open the tables of sink-ticks, if they can be in the store of the fills."""
+def recorded_market(chassis: Chassis[OmsSettings], pace: Pace) -> QuestDbMarket | None:
+    """Open the tables of sink-ticks, if they can be in the store of the fills. `pace` is awaited with the number of rows read."""
     if chassis.settings.fills == "sqlite":
         return None
-    market = QuestDbMarket(str(chassis.settings.questdb.pg_url))
+    market = QuestDbMarket(str(chassis.settings.questdb.pg_url), pace)
     chassis.exits.push_async_callback(market.close)
     return market
 

@@ -4,12 +4,12 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from decimal import Decimal
 from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 import uvicorn
@@ -45,6 +45,7 @@ __all__ = [
     "Refusal",
     "application",
     "encode",
+    "encoded_in_turns",
     "fast_path",
     "header",
     "number",
@@ -55,8 +56,12 @@ __all__ = [
     "with_head",
 ]
 
+T = TypeVar("T")
+
 DRAIN_S: Final = 5.0
 BACKLOG: Final = 1024
+ENCODED_A_TURN: Final = 50
+"""Items of a long list that are encoded without a break, some 5 us each."""
 
 _CODES: Final = {400: "malformed"}
 _INTERNAL: Final = Refusal(500, "internal", "internal error, logged under this request; retry with the same client_order_id")
@@ -72,6 +77,15 @@ def number(value: Decimal) -> msgspec.Raw:
 def encode(value: object) -> bytes:
     """Encode dicts, lists and structs as JSON, with every Decimal as an exact number. Hot paths build structs with `number` instead."""
     return msgspec.json.encode(with_decimals(value, number))
+
+
+async def encoded_in_turns(items: Sequence[T], view: Callable[[T], object]) -> list[msgspec.Raw]:
+    """Return the view of each item as JSON, ENCODED_A_TURN at a time, with the event loop free for other work in between."""
+    found: list[msgspec.Raw] = []
+    for first in range(0, len(items), ENCODED_A_TURN):
+        found += (msgspec.Raw(msgspec.json.encode(view(item))) for item in items[first : first + ENCODED_A_TURN])
+        await asyncio.sleep(0)
+    return found
 
 
 def with_decimals(value: Any, written: Callable[[Decimal], msgspec.Raw | str]) -> Any:

@@ -15,6 +15,8 @@ WAITING_MAX: Final = 16
 """Reads that wait for one of them to end, from all clients."""
 DEADLINE_S: Final = 6.0
 """For one read, the wait included."""
+ROWS_A_SECOND: Final = 15_000
+"""Rows of the recorded market, of all readers, who need no key. A row costs some 10 us with its bar: a seventh of the event loop."""
 RETRY_AFTER: Final = {"Retry-After": "1"}
 
 
@@ -39,3 +41,17 @@ class BoundedReads:
             raise Refusal(503, code, str(trouble), headers=RETRY_AFTER) from trouble
         finally:
             self._inside -= 1
+
+
+class RowPace:
+    """Spreads the rows of several readers over time, so that orders have the event loop between them."""
+
+    def __init__(self, rows_a_second: int = ROWS_A_SECOND) -> None:
+        self._rows_a_second = rows_a_second
+        self._free_at = 0.0
+
+    async def spend(self, rows: int) -> None:
+        """Wait for as long as these rows may take, behind those of the other readers."""
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + rows / self._rows_a_second
+        await asyncio.sleep(self._free_at - now)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 
-from apps.http.app import Exact
+from apps.http.app import Exact, encoded_in_turns, number
 from apps.http.caller import caller_of
 from apps.http.problem import ECHO_MAX, Refusal
 from apps.http.query import moment_asked, time_window
@@ -21,7 +21,7 @@ from domain.values import rfc3339
 UNAVAILABLE_CODE: Final = "equity_unavailable"
 CURRENCY: Final = "USD"
 AT_ONCE_MAX: Final = 1000
-"""Intervals in one query, so that no answer of the store keeps the event loop for more than a few milliseconds."""
+"""Intervals in one query, so that a long history lets others read between its parts."""
 KNOWN_MAX: Final = 10_000
 """Accounts whose equity at the last midnight is kept in memory."""
 ASK_AGAIN_NS: Final = 60 * 10**9
@@ -69,7 +69,7 @@ class EquityReads:
         found, earlier = await self._reads.read(UNAVAILABLE_CODE, read)
         following = None if earlier is None or earlier.at < since else rfc3339((earlier.at // step + 1) * step)
         view = {"account": account, "interval": interval, "currency": CURRENCY}
-        return view | {"samples": [_view(sample) for sample in found], "next": following}
+        return view | {"samples": await encoded_in_turns(found, _view), "next": following}
 
     async def series(self, account: str, interval: str, since_ns: int, until_ns: int) -> list[EquitySample]:
         """Return the samples of whole intervals, oldest first. Refusal 429, 503."""
@@ -133,5 +133,5 @@ def router(equity: EquityReads) -> APIRouter:
 
 
 def _view(sample: EquitySample) -> dict[str, Any]:
-    amounts = {"equity": sample.equity, "cash": sample.cash, "long": sample.long, "short": sample.short}
-    return {"timestamp": rfc3339(sample.at), **amounts}
+    equity, cash, long, short = map(number, (sample.equity, sample.cash, sample.long, sample.short))
+    return {"timestamp": rfc3339(sample.at), "equity": equity, "cash": cash, "long": long, "short": short}

@@ -27,7 +27,7 @@ from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_assembly import stream
 from apps.oms.alpaca.wiring import FacadeParts
-from apps.oms.bounded_reads import BoundedReads
+from apps.oms.bounded_reads import BoundedReads, RowPace
 from apps.oms.command_handler import CommandHandler
 from apps.oms.equity import EquityReads
 from apps.oms.expiry import OrderExpiry
@@ -206,7 +206,7 @@ def _tables(chassis: Chassis[OmsSettings], routes: APIRouter, clock: Clock) -> t
     """Build the reads of equity samples, with their route, and of the recorded market."""
     samples = EquityReads(stores.equity(chassis), BoundedReads(), clock)
     routes.include_router(equity.router(samples))
-    return samples, MarketReads(stores.recorded_market(chassis), BoundedReads())
+    return samples, MarketReads(stores.recorded_market(chassis, RowPace().spend), BoundedReads())
 
 
 def _intake(settings: OmsSettings, host: ShardHost, risk: RiskCheck, switch: OmsKillSwitch) -> SubmitHandler:

@@ -11,12 +11,13 @@ import pytest
 
 from adapters.memory_equity import MemoryEquity
 from apps.http.alpaca_words import AlpacaRefusal
+from apps.http.app import encoded_in_turns
 from apps.http.caller import LOCAL_CALLER
 from apps.http.problem import Refusal
 from apps.oms import bounded_reads, equity
 from apps.oms.alpaca.portfolio_history import EquityHistory
 from apps.oms.alpaca.requests import AlpacaRequest
-from apps.oms.bounded_reads import AT_ONCE_MAX, WAITING_MAX, BoundedReads
+from apps.oms.bounded_reads import AT_ONCE_MAX, WAITING_MAX, BoundedReads, RowPace
 from apps.oms.equity import ASK_AGAIN_NS, EquityReads
 from domain.ports import Unavailable
 from domain.position.equity import MINUTE_NS, STEPS, EquitySample
@@ -231,6 +232,41 @@ async def test_few_reads_are_in_progress_and_few_wait() -> None:
     let.set()
     await asyncio.gather(*begun)
     await reads.read("x", slow)
+
+
+async def test_other_work_comes_between_the_items_of_a_long_answer() -> None:
+    shown, seen = list[int](), list[int]()
+
+    def view(item: int) -> int:
+        shown.append(item)
+        return item
+
+    async def look() -> None:
+        while len(shown) < 120:
+            seen.append(len(shown))
+            await asyncio.sleep(0)
+
+    encoded, _ = await asyncio.gather(encoded_in_turns(range(120), view), look())
+    assert [bytes(each) for each in encoded] == [str(item).encode() for item in range(120)]
+    assert {50, 100} <= set(seen)
+
+
+async def test_rows_of_all_readers_together_keep_to_one_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, waits = asyncio.get_running_loop(), list[float]()
+    now = 50.0
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(loop, "time", lambda: now)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    pace = RowPace(rows_a_second=64)
+    await pace.spend(32)
+    await pace.spend(16)
+    assert waits == [0.5, 0.75], "the second reader waits behind the first"
+    now = 60.0
+    await pace.spend(32)
+    assert waits[2] == 0.5, "what was not read before is not made up for"
 
 
 async def test_a_store_that_is_away_or_slow_is_said_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from adapters import questmarket
 from adapters.clock import SystemClock
 from adapters.memory_market import MemoryMarket
-from adapters.questmarket import ROWS_AT_ONCE, VENUES_MAX, QuestDbMarket, QuestDbMarketReader
-from adapters.questpg import EPOCH
+from adapters.questmarket import ROWS_AT_ONCE, ROWS_OF_QUERY, VENUES_MAX, QuestDbMarket, QuestDbMarketReader
+from adapters.questpg import EPOCH, ROWS_A_TURN
 from adapters.questticks import QuestDbTicks
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.market_rows import TRADES
@@ -27,6 +27,10 @@ from tests.live import LiveServer
 FRAMES: Final = ("1Min", "5Min", "7Min", "15Min", "45Min", "1Hour", "4Hour", "23Hour", "1Day", "1Week", "1Month", "3Month", "12Month")
 BEGIN: Final = 20_780 * DAY_NS
 VISIBLE_S: Final = 60.0
+
+
+async def at_once(_rows: int) -> None:
+    """A pace that does not wait."""
 
 
 def market() -> list[MarketTrade]:
@@ -51,7 +55,7 @@ async def recorded(server: LiveServer, trades: list[MarketTrade]) -> AsyncIterat
     place = QuestDbTicks(server.url, server.pg_url, "ticks", "me", SystemClock(), lambda _: None)
     await place.claim()
     await place.write([ArchiveRow(TRADES, "trades", 1, number, 0, each) for number, each in enumerate(trades)], Checkpoint())
-    found = QuestDbMarket(server.pg_url)
+    found = QuestDbMarket(server.pg_url, at_once)
     try:
         async with asyncio.timeout(VISIBLE_S):
             while sum(bar.count for bar in await bars(found, Timeframe(1, "Day"))) != len(trades):
@@ -72,7 +76,7 @@ async def bars(market: Any, frame: Timeframe, **more: Any) -> Any:
 async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questmarket, "ROWS_AT_ONCE", 50)
     expected = MemoryMarket()
-    empty = QuestDbMarket(fresh_questdb.pg_url)
+    empty = QuestDbMarket(fresh_questdb.pg_url, at_once)
     async with empty.opened() as reader:
         assert reader is None, "nothing was ever recorded"
     await empty.close()
@@ -99,7 +103,7 @@ async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, 
 
 async def test_a_store_that_does_not_answer_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        async with QuestDbMarket("postgresql://admin:quest@127.0.0.1:1/qdb").opened():
+        async with QuestDbMarket("postgresql://admin:quest@127.0.0.1:1/qdb", at_once).opened():
             raise AssertionError("it does not open")
 
 
@@ -108,25 +112,66 @@ class Minutes:
 
     def __init__(self, minutes: int) -> None:
         self.asked: list[int] = []
+        self.begun = self.ended = 0
+        self._left: list[Any] = []
         begins = [EPOCH + timedelta(minutes=number) for number in range(minutes)]
         self._rows: list[tuple[Any, ...]] = [
             (at, venue, *[Decimal(number)] * 5, 1, Decimal(1)) for number, at in enumerate(begins) for venue in ("ALPHA", "BETA")
         ]
 
-    async def fetch(self, statement: str, _symbol: str, since: datetime, until: datetime, limit: int) -> list[Any]:
+    def transaction(self) -> Any:
+        return self
+
+    async def start(self) -> None:
+        self.begun += 1
+
+    async def rollback(self) -> None:
+        self.ended += 1
+
+    async def cursor(self, statement: str, _symbol: str, since: datetime, until: datetime, limit: int) -> Any:
         self.asked.append(limit)
         found = [row for row in self._rows if since <= row[0] < until]
-        return sorted(found, key=lambda row: row[0], reverse="DESC" in statement)[:limit]
+        self._left = sorted(found, key=lambda row: row[0], reverse="DESC" in statement)[:limit]
+        return self
+
+    async def fetch(self, rows: int) -> list[Any]:
+        assert rows == ROWS_A_TURN
+        turn, self._left = self._left[:rows], self._left[rows:]
+        return turn
 
 
 @pytest.mark.parametrize(("limit", "asked"), [(1, [VENUES_MAX + 1]), (300, [ROWS_AT_ONCE] * 2), (2000, [ROWS_AT_ONCE] * 3)])
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_a_client_of_one_bar_costs_few_rows(limit: int, asked: list[int], newest_first: bool) -> None:
     store: Any = Minutes(600)
-    found = await QuestDbMarketReader(store).bars("X", Timeframe(1, "Min"), 0, DAY_NS, limit, newest_first=newest_first)
+    found = await QuestDbMarketReader(store, at_once).bars("X", Timeframe(1, "Min"), 0, DAY_NS, limit, newest_first=newest_first)
     minutes = range(599, -1, -1) if newest_first else range(600)
     assert [bar.at // MINUTE_NS for bar in found] == list(minutes[:limit])
     assert store.asked == asked
+    assert store.begun == store.ended == len(asked)
+
+
+async def test_other_work_comes_between_a_few_rows_and_the_next() -> None:
+    store: Any = Minutes(600)
+    passed: list[int] = []
+
+    async def pace(rows: int) -> None:
+        passed.append(rows)
+
+    await QuestDbMarketReader(store, pace).bars("X", Timeframe(1, "Min"), 0, DAY_NS, 40)
+    assert passed == [ROWS_OF_QUERY, *[ROWS_A_TURN] * 3], "80 rows for 40 bars, and two that show that the last is whole"
+
+
+async def test_a_reader_that_gives_up_does_not_wait_for_a_store_that_may_hang() -> None:
+    store: Any = Minutes(600)
+
+    async def late(rows: int) -> None:
+        if rows == ROWS_A_TURN:
+            raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        await QuestDbMarketReader(store, late).bars("X", Timeframe(1, "Min"), 0, DAY_NS, 40)
+    assert (store.begun, store.ended) == (1, 0)
 
 
 def test_bars_over_venues_take_open_and_close_of_the_leading_venue() -> None:

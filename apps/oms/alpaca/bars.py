@@ -5,8 +5,10 @@ import base64
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from apps.http.alpaca_words import malformed_field
-from apps.http.app import number
+from apps.http.app import encoded_in_turns, number
 from apps.http.problem import ECHO_MAX, Refusal
 from apps.oms.alpaca.catalogue import CRYPTO, EQUITY, AlpacaAsset, AssetBook
 from apps.oms.alpaca.moments import shown_moment
@@ -126,11 +128,11 @@ class AlpacaBars:
         found, token = await self._bars(request, self._asked(request, kind))
         return reply({"bars": found, "next_page_token": token})
 
-    async def _bars(self, request: AlpacaRequest, assets: list[AlpacaAsset]) -> tuple[dict[str, list[View]], str | None]:
+    async def _bars(self, request: AlpacaRequest, assets: list[AlpacaAsset]) -> tuple[dict[str, list[msgspec.Raw]], str | None]:
         asked = self._bar_query(request, assets)
 
-        async def read(reader: MarketReader) -> tuple[dict[str, list[View]], str | None]:
-            found: dict[str, list[View]] = {}
+        async def read(reader: MarketReader) -> tuple[dict[str, list[msgspec.Raw]], str | None]:
+            found: dict[str, list[msgspec.Raw]] = {}
             left, behind = asked.limit, asked.behind
             for asset in asked.assets:
                 since, until = asked.since, asked.until
@@ -139,7 +141,7 @@ class AlpacaBars:
                     behind = None
                 bars = await reader.bars(asset.symbol, asked.frame, since, until, left + 1, newest_first=asked.newest_first)
                 if shown := bars[:left]:
-                    found[asset.shown] = [_bar_view(bar) for bar in shown]
+                    found[asset.shown] = await encoded_in_turns(shown, _bar_view)
                 if len(bars) > left:
                     return found, _token(asset.symbol, shown[-1].at) if shown else None
                 left -= len(shown)
