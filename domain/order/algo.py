@@ -211,7 +211,7 @@ class AlgoAmended(AlgoRequested, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class AlgoEnding(AlgoRequested, frozen=True, kw_only=True, tag=True, gc=False):
-    """No slice follows. The parent ends once its last child has. `reason`: cancelled, killed, expired, completed or filled."""
+    """No slice follows. The parent ends once its last child has. `reason`: cancelled, killed, expired or filled."""
 
     source: str
     reason: str
@@ -239,16 +239,28 @@ class OpenChild(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     doubtful: bool = False
 
 
+CANCELLED: Final = "cancelled"
+KILLED: Final = "killed"
+EXPIRED: Final = "expired"
+FILLED: Final = "filled"
+"""The reasons of the end of a parent."""
+REFUSALS: Final = "refusals"
+"""The reason of a pause: its children were refused one after another."""
+OMS: Final = "oms"
+"""The source of what a parent's own rules decide."""
 LATE_TRADE: Final = "late_trade"
 OVERFILL: Final = "overfill"
 
 
 class Parent(msgspec.Struct, kw_only=True, gc=False):
-    """State of one parent. `seqs` and `commit` are bookkeeping of the host.
+    """State of one parent.
 
     `start_at`: when it starts or has started, `end_at` when it must end (ns UTC). `slices` is the number of the last slice, and `due_at`
     when it was due. `children` counts the slices with an order; `open_children` are those that may still trade. `refusals`: children
-    refused one after another. `reason`: why it was paused, is ending or has ended. `flags` are never removed.
+    refused one after another. `keeps_child`: see AlgoPaused. `reason`: why it was paused, is ending or has ended. `flags` are never
+    removed.
+    `seqs`, `seen` and `commit` are bookkeeping of the host: the commits with its own events, the last commit that it contains with those
+    of its children, and the ticket of its newest event.
     """
 
     algo_id: str
@@ -279,10 +291,12 @@ class Parent(msgspec.Struct, kw_only=True, gc=False):
     notional: Decimal = ZERO
     fees: Decimal = ZERO
     refusals: int = 0
+    keeps_child: bool = False
     source: str | None = None
     reason: str | None = None
     flags: tuple[str, ...] = ()
     seqs: tuple[int, ...] = ()
+    seen: int = 0
     commit: int = 0
 
     @property
@@ -311,7 +325,7 @@ class Parent(msgspec.Struct, kw_only=True, gc=False):
     @property
     def alert(self) -> bool:
         """Whether a person should look at it."""
-        stopped = self.state is AlgoState.PAUSED and self.source == "oms"
+        stopped = self.state is AlgoState.PAUSED and self.source == OMS
         return bool(self.flags) or stopped or any(child.doubtful for child in self.open_children)
 
 

@@ -66,7 +66,7 @@ class CancelAlgo(ClientCommand, frozen=True, kw_only=True, tag="cancel_algo", gc
 
 
 class EndAlgo(ExeqCommand, frozen=True, kw_only=True, tag="end_algo", gc=False):
-    """The parent has come to its end: `expired` at `end_at`, or `completed` when nothing is left to do."""
+    """The time of the parent is over, or nothing can follow any more. What has not traded by then is given up."""
 
     source: str = "exeq"
     reason: str = "expired"

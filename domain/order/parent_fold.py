@@ -60,13 +60,17 @@ def _sliced(event: a.AlgoSliced, parent: a.Parent) -> None:
         parent.open_children = (*parent.open_children, child)
 
 
-def _named(event: a.AlgoPaused | a.AlgoEnding, parent: a.Parent) -> None:
-    parent.source, parent.reason = event.source, event.reason
+def _paused(event: a.AlgoPaused, parent: a.Parent) -> None:
+    parent.source, parent.reason, parent.keeps_child = event.source, event.reason, event.keeps_child
+
+
+def _ending(event: a.AlgoEnding, parent: a.Parent) -> None:
+    parent.source, parent.reason, parent.keeps_child = event.source, event.reason, False
 
 
 def _resumed(event: a.AlgoResumed, parent: a.Parent) -> None:
     parent.source = parent.reason = None
-    parent.refusals = 0
+    parent.refusals, parent.keeps_child = 0, False
 
 
 def _amended(event: a.AlgoAmended, parent: a.Parent) -> None:
@@ -82,10 +86,10 @@ def _ended(event: a.AlgoEnded, parent: a.Parent) -> None:
 _CHANGES: Final[dict[type[e.Event], Callable[[Any, a.Parent], None]]] = {
     a.AlgoStarted: _started,
     a.AlgoSliced: _sliced,
-    a.AlgoPaused: _named,
+    a.AlgoPaused: _paused,
     a.AlgoResumed: _resumed,
     a.AlgoAmended: _amended,
-    a.AlgoEnding: _named,
+    a.AlgoEnding: _ending,
     a.AlgoEnded: _ended,
 }
 
