@@ -331,6 +331,16 @@ class Parent(msgspec.Struct, kw_only=True, gc=False):
         return bool(self.flags) or stopped or any(child.doubtful for child in self.open_children)
 
 
+class AlgoFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Selects parents of an account and in one of these states; None and empty select all."""
+
+    account: str | None = None
+    states: tuple[AlgoState, ...] = ()
+
+    def takes(self, parent: Parent) -> bool:
+        return self.account in (None, parent.account) and (not self.states or parent.state in self.states)
+
+
 def algo_id_of(account: str, client_algo_id: str) -> str:
     """Return the parent's id, derived from what the client sent, so that a repeated request finds the same parent."""
     return derived_id("algo", account, client_algo_id)
