@@ -233,12 +233,13 @@ ALGO_EVENTS: Final[tuple[type[Event], ...]] = AnyAlgoEvent.__args__
 
 
 class OpenChild(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A child that may still trade `leaves_quantity`. `doubtful`: its venue did not answer."""
+    """A child that may still trade `leaves_quantity`. `doubtful`: its venue did not answer. `since`: when it was submitted (ns UTC)."""
 
     order_id: str
     n: int
     leaves_quantity: Decimal
     doubtful: bool = False
+    since: int = 0
 
 
 CANCELLED: Final = "cancelled"
