@@ -180,6 +180,10 @@ class TermsReader:
         found = self._auction_of(symbol, time_in_force) if time_in_force in AT_SESSIONS else None
         return found if isinstance(found, Auction) else None
 
+    def arrival(self, symbol: str, side: Side) -> Candidate | None:
+        """Return the fresh quote that an order of this side would meet now; None without one."""
+        return self._touching(symbol, side)
+
     def may_be_negative(self, symbol: str) -> bool:
         instrument = self._instruments.get(symbol)
         return instrument is not None and instrument.negative_prices

@@ -14,10 +14,15 @@ from domain.instruments import Denial
 from domain.order.event import Event, Requested
 from domain.order.legs import Candidate
 from domain.order.lifecycle import State
-from domain.values import ZERO, Side, derived_id
+from domain.values import ZERO, Side, TimeInForce, derived_id
 
 CHILD: Final = "child"
 """The role of an order that a parent made."""
+PARENT: Final = "parent"
+"""The role of the terms in which risk is asked about a parent's full quantity. No order has it."""
+
+
+SECOND_NS: Final = 1_000_000_000
 
 
 class Strategy(StrEnum):
@@ -101,7 +106,10 @@ class AlgoParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class AlgoTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """A parent as its client asked for it. Times are nanoseconds UTC. `start_at` None: at once; `end_at` None: of an iceberg, never."""
+    """A parent as its client asked for it. Times are nanoseconds UTC. `start_at` None: at once; `end_at` None: of an iceberg, never.
+
+    `time_in_force` day: `end_at` was made from the end of the session. `seeded`: the seed was made here.
+    """
 
     algo_id: str
     account: str
@@ -114,6 +122,8 @@ class AlgoTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, g
     start_at: int | None = None
     end_at: int | None = None
     params: AlgoParams
+    time_in_force: TimeInForce = TimeInForce.GTC
+    seeded: bool = False
 
 
 class SliceInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -353,8 +363,12 @@ def child_name_of(algo_id: str, n: int) -> str:
 
 
 def slices_total(parent: Parent) -> int | None:
-    """Return how many slices the horizon has; None without an end."""
-    if parent.end_at is None:
+    """Return how many slices the horizon has; None of an iceberg, which has a child whenever the last one has ended."""
+    if parent.end_at is None or parent.strategy is Strategy.ICEBERG:
         return None
-    interval = int(parent.params.interval_sec * 1_000_000_000)
-    return max(-(-(parent.end_at - parent.start_at) // interval), 1)
+    return slices_between(parent.start_at, parent.end_at, parent.params)
+
+
+def slices_between(start_at: int, end_at: int, params: AlgoParams) -> int:
+    """Return how many intervals begin between two times (ns), at least one."""
+    return max(-(-(end_at - start_at) // int(params.interval_sec * SECOND_NS)), 1)
