@@ -90,6 +90,7 @@ VENUES_UPKEEP: Final = _housekeeping("venues upkeep", "venues are compared with 
 DOUBTS: Final = _housekeeping("doubts", "silent routes are queried, and cancels repeated, a little later; nothing is sent twice")
 STOPS: Final = _housekeeping("stops", "stop orders are triggered a little later")
 TIMED: Final = _housekeeping("timed orders", "orders for an opening or closing are routed a little later, or expire with the session")
+ALGOS: Final = _housekeeping("algos", "slices that were missed are made up for by the rule of their parent")
 
 # live-gateway
 VENUE: Final = _vital("venue", "the venue's memory differs from its journal: it is read again")
@@ -177,6 +178,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         DOUBTS,
         STOPS,
         TIMED,
+        ALGOS,
         VENUES_UPKEEP,
         SNAPSHOTS,
         MARK,

@@ -20,6 +20,7 @@ PAUSED: Final = "algo_paused"
 BEYOND_LIMIT: Final = "beyond_limit_price"
 """The reasons of these cancels."""
 OPEN_CHILDREN_MAX: Final = 1
+"""Children that work at once. One in doubt is not among them: its parent works on with the rest."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ def against(parent: a.Parent, command: ac.SpawnChild, now: int) -> str | None:
         return "malformed"
     if not command.quantity:
         return None
-    if len(parent.open_children) >= OPEN_CHILDREN_MAX:
+    if sum(not child.doubtful for child in parent.open_children) >= OPEN_CHILDREN_MAX:
         return "child_open"
     if command.quantity > parent.free_quantity:
         return "quantity_beyond_parent"

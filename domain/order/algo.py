@@ -130,7 +130,8 @@ class SliceInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """All that the decision on a slice depended on, besides the parent's terms: a later look at them must give the same quantity.
 
     `at`: when exeq looked (ns UTC). `quote`: the touch that it saw; None without one. `displayed`: the size shown at the far touch of all
-    venues. `cum_quantity`, `working_quantity`, `doubtful_quantity`: of the parent, as exeq knew them. `lot` and `tick`: of the catalogue.
+    venues. `cum_quantity`, `working_quantity`, `doubtful_quantity`: of the parent, as exeq knew them. `lot`, `tick` and `notional_min`: of
+    the catalogue.
     """
 
     at: int
@@ -141,6 +142,7 @@ class SliceInputs(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     doubtful_quantity: Decimal = ZERO
     lot: Decimal | None = None
     tick: Decimal | None = None
+    notional_min: Decimal | None = None
 
 
 class AlgoEvent(Event, frozen=True, kw_only=True, gc=False):
@@ -245,12 +247,13 @@ ALGO_EVENTS: Final[tuple[type[Event], ...]] = AnyAlgoEvent.__args__
 
 
 class OpenChild(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A child that may still trade `leaves_quantity`. `doubtful`: its venue did not answer."""
+    """A child that may still trade `leaves_quantity`. `doubtful`: its venue did not answer. `since`: when it was submitted (ns UTC)."""
 
     order_id: str
     n: int
     leaves_quantity: Decimal
     doubtful: bool = False
+    since: int = 0
 
 
 CANCELLED: Final = "cancelled"

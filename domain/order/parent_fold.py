@@ -57,7 +57,7 @@ def _sliced(event: a.AlgoSliced, parent: a.Parent) -> None:
     parent.slices, parent.due_at = event.n, event.due_at
     if event.child:
         parent.children += 1
-        child = a.OpenChild(order_id=event.child, n=event.n, leaves_quantity=event.quantity)
+        child = a.OpenChild(order_id=event.child, n=event.n, leaves_quantity=event.quantity, since=event.at)
         parent.open_children = (*parent.open_children, child)
 
 
@@ -157,6 +157,10 @@ class Parents:
         self.by_id: dict[str, a.Parent] = {}
         self._of: dict[str, str] = {}
 
+    def concerns(self, event: e.OrderEvent) -> bool:
+        """Return whether the event is a known parent's, or of one of its children. Cheap: it is asked of every event."""
+        return event.order_id in self._of or type(event) in _CHANGES or type(event) is a.AlgoSubmitted
+
     def apply(self, event: e.OrderEvent) -> a.Parent | None:
         """Apply the event; return its parent, or None if it concerns none."""
         if isinstance(event, a.AnyAlgoEvent):
@@ -168,6 +172,16 @@ class Parents:
             return None
         child_changed(found, event)
         return found
+
+    def follow(self, event: e.OrderEvent) -> None:
+        """Apply the event, and drop a parent that has ended."""
+        parent = self.apply(event)
+        if parent is not None and parent.closed and not parent.open_children:
+            self.forget(parent.algo_id)
+
+    def children(self) -> tuple[tuple[str, str], ...]:
+        """Return the orders of the parents: order, parent."""
+        return tuple(self._of.items())
 
     def forget(self, algo_id: str) -> None:
         """Drop a parent with its children."""
