@@ -187,6 +187,7 @@ def _amend(parent: a.Parent, command: ac.AmendAlgo, now: int) -> Decided:
                 at=now,
                 state=parent.state,
                 by=command.by,
+                amend_id=decision.order_id if decision else "",
                 quantity=command.quantity,
                 limit_price=command.limit_price,
                 end_at=command.end_at,
@@ -200,11 +201,11 @@ def _amend(parent: a.Parent, command: ac.AmendAlgo, now: int) -> Decided:
 
 
 def _cancel(parent: a.Parent, command: ac.CancelAlgo, now: int) -> Decided:
-    if parent.state is a.AlgoState.CANCELLED or (parent.state is a.AlgoState.ENDING and command.reason != a.KILLED):
+    if parent.state in (a.AlgoState.ENDING, a.AlgoState.CANCELLED):
         return Decided()
     if parent.closed:
         return _refused(parent, "illegal_transition")
-    return Decided() if parent.reason == a.KILLED else _ending(parent, now, command.source, command.reason, by=command.by)
+    return _ending(parent, now, command.source, command.reason, by=command.by)
 
 
 def _end(parent: a.Parent, command: ac.EndAlgo, now: int) -> Decided:
@@ -241,13 +242,13 @@ def follows(parent: a.Parent, now: int, *, refusals_max: int) -> Decided:
     return Decided()
 
 
-_ENDS: Final = {a.CANCELLED: a.AlgoState.CANCELLED, a.KILLED: a.AlgoState.CANCELLED, a.EXPIRED: a.AlgoState.EXPIRED}
+_ENDS: Final = {a.FILLED: a.AlgoState.DONE, a.EXPIRED: a.AlgoState.EXPIRED}
 
 
 def _end_of(parent: a.Parent, now: int) -> a.AlgoEnded:
     """Return the end: a parent that has traded all of its quantity is done, whatever ended it."""
     reason = a.FILLED if parent.cum_quantity >= parent.quantity else parent.reason or a.EXPIRED
-    state = _ENDS.get(reason, a.AlgoState.DONE)
+    state = _ENDS.get(reason, a.AlgoState.CANCELLED)
     return a.AlgoEnded(
         order_id=parent.algo_id, at=now, state=state, reason=reason, cum_quantity=parent.cum_quantity, notional=parent.notional
     )

@@ -211,8 +211,12 @@ class AlgoResumed(AlgoRequested, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class AlgoAmended(AlgoRequested, frozen=True, kw_only=True, tag=True, gc=False):
-    """The parent has these terms now: changed ones, and those that stay. `reference` and the checks are those of a new look at risk."""
+    """The parent has these terms now: changed ones, and those that stay.
 
+    `amend_id`: under which risk reserved what they may add, if it was asked; `reference` and the checks are then those of its decision.
+    """
+
+    amend_id: str = ""
     quantity: Decimal
     limit_price: Decimal | None = None
     end_at: int | None = None
@@ -223,7 +227,7 @@ class AlgoAmended(AlgoRequested, frozen=True, kw_only=True, tag=True, gc=False):
 
 
 class AlgoEnding(AlgoRequested, frozen=True, kw_only=True, tag=True, gc=False):
-    """No slice follows. The parent ends once its last child has. `reason`: cancelled, killed, expired or filled."""
+    """No slice follows. The parent ends once its last child has. `reason`: cancelled, killed, symbol_blocked, expired or filled."""
 
     source: str
     reason: str
@@ -256,7 +260,7 @@ CANCELLED: Final = "cancelled"
 KILLED: Final = "killed"
 EXPIRED: Final = "expired"
 FILLED: Final = "filled"
-"""The reasons of the end of a parent."""
+"""The reasons of the end of a parent; a block of its symbol is another one."""
 REFUSALS: Final = "refusals"
 """The reason of a pause: its children were refused one after another."""
 OMS: Final = "oms"

@@ -59,7 +59,7 @@ class AmendAlgo(ClientCommand, frozen=True, kw_only=True, tag="amend_algo", gc=F
 
 
 class CancelAlgo(ClientCommand, frozen=True, kw_only=True, tag="cancel_algo", gc=False):
-    """A client cancels the parent, or a control kills it (`reason` killed)."""
+    """A client cancels the parent, or a control ends it: `reason` is then killed or symbol_blocked."""
 
     source: str = "client"
     reason: str = "cancelled"
@@ -73,3 +73,5 @@ class EndAlgo(ExeqCommand, frozen=True, kw_only=True, tag="end_algo", gc=False):
 
 
 AlgoCommand = SubmitAlgo | SpawnChild | PauseAlgo | ResumeAlgo | AmendAlgo | CancelAlgo | EndAlgo
+AlgoServiceCommand = SpawnChild | PauseAlgo | ResumeAlgo | EndAlgo
+"""The commands to parents that exeq sends."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from domain.order.algo_commands import AlgoCommand as AlgoCommand
-from domain.order.algo_commands import EndAlgo, PauseAlgo, ResumeAlgo, SpawnChild
+from domain.order.algo_commands import AlgoServiceCommand as AlgoServiceCommand
 from domain.order.auction import Auction
 from domain.order.command import ClientCommand as ClientCommand
 from domain.order.command import Command as Command
@@ -347,10 +347,7 @@ ServiceCommand = (
     | RouteAbsent
     | BookReport
     | TakeShard
-    | SpawnChild
-    | PauseAlgo
-    | ResumeAlgo
-    | EndAlgo
+    | AlgoServiceCommand
 )
 """The commands that other services may send to oms, in lists."""
 

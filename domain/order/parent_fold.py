@@ -1,6 +1,7 @@
 """The fold of parents: their own events, and those of their children. It changes a parent in place and never refuses."""
 
 from collections.abc import Callable, Iterable
+from copy import copy
 from typing import Any, Final
 
 import msgspec
@@ -186,6 +187,10 @@ class Parents:
         """Drop a parent with its children."""
         self.by_id.pop(algo_id, None)
         self._of = {child: parent for child, parent in self._of.items() if parent != algo_id}
+
+    def state(self) -> tuple[tuple[a.Parent, ...], tuple[tuple[str, str], ...]]:
+        """Return the parents, and the parent of each of their children."""
+        return tuple(map(copy, self.by_id.values())), tuple(self._of.items())
 
     def restore(self, parents: Iterable[a.Parent], children: Iterable[tuple[str, str]]) -> None:
         """Continue from kept parents and the parents of orders (`children`: order, parent)."""

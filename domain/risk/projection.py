@@ -11,6 +11,7 @@ from domain.order import events as e
 from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES, Role
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
+from domain.risk.parent_claims import ParentClaims
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
 from domain.values import ZERO, divide, signed
 
@@ -43,12 +44,17 @@ class RiskFold:
         """Legs that wait to be released. They only close what their entry opens, so they count nothing before it trades."""
         self._legs: dict[str, list[str]] = {}
         """Those legs, by their entry."""
+        self._claims = ParentClaims(exposure, self._rate)
         self._entry: e.OrderSubmitted | None = None
         """The newest entry: its legs follow in the same commit."""
 
     def holds_back(self, order_id: str) -> bool:
         """Return whether the order is a leg that waits to be released."""
         return order_id in self._held
+
+    def has_parent(self, algo_id: str) -> bool:
+        """Return whether a parent may make children."""
+        return self._claims.has(algo_id)
 
     def state(self) -> RiskState:
         """Return the state from the journal alone: equal after the same events, whatever was reserved and whatever the prices are."""
@@ -62,6 +68,7 @@ class RiskFold:
             earlier,
             tuple(self._held.values()),
             pooled_of(self.exposure),
+            *self._claims.state(),
         )
 
     def restore(self, state: RiskState) -> None:
@@ -76,6 +83,7 @@ class RiskFold:
         for row in state.held:
             self._hold(row)
         restore(self.exposure, state.accounts, state.pooled)
+        self._claims.restore(state.parents, state.children)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
         self.seq = seq
@@ -98,6 +106,7 @@ class RiskFold:
             self._submitted.pop(order_id, None)
             self._let_go(order_id)
             self.exposure.closed(order_id)
+        self._claims.apply(event)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:
         terms = self._submitted.pop(event.order_id)

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from domain.order.algo import Parent
 from domain.order.events import OrderSubmitted
 from domain.risk.exposure import Account, Exposure, Open
 from domain.values import ZERO, Side
@@ -76,6 +77,9 @@ class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     earlier: tuple[tuple[str, str, Decimal], ...] = ()
     held: tuple[HeldRow, ...] = ()
     pooled: tuple[PooledRow, ...] = ()
+    parents: tuple[Parent, ...] = ()
+    children: tuple[tuple[str, str], ...] = ()
+    """The parent of each child."""
 
 
 def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:
