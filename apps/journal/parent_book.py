@@ -5,7 +5,7 @@ from copy import copy
 
 from adapters.codec import encode
 from domain.order import events as e
-from domain.order.algo import Parent
+from domain.order.algo import AlgoFilter, Parent
 from domain.order.order import Order
 from domain.order.parent_fold import child_changed, evolve
 from domain.ports import OrderStore
@@ -39,6 +39,10 @@ class ParentBook:
     def unsaved(self) -> list[Parent]:
         """Return parents whose stored state is, or may be, older than the journal."""
         return [self.by_id[algo_id] for algo_id in self._saving | self.dirty]
+
+    def page(self, wanted: AlgoFilter, below: tuple[int, str] | None, limit: int) -> list[Parent]:
+        """Return stored parents, newest first. Slow. Unavailable."""
+        return self._store.parents(wanted, below, limit)
 
     def apply(self, parent: Parent | None, events: Iterable[e.AnyAlgoEvent]) -> Parent | None:
         """Evolve the parent at once, in memory, and return it. `parent` is the result of `find`."""

@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -15,10 +15,11 @@ from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats, stores
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
+from apps.journal.algo_reactions import AlgoBounds
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
-from apps.oms import admin, equity, history_client, instrument_list, list_routes, settle
+from apps.oms import admin, algo_assembly, equity, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
@@ -28,6 +29,7 @@ from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_assembly import stream
 from apps.oms.alpaca.wiring import FacadeParts
 from apps.oms.bounded_reads import BoundedReads, RowPace
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.equity import EquityReads
 from apps.oms.expiry import OrderExpiry
@@ -51,6 +53,7 @@ from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
 from apps.oms.submit_endpoint import SubmitEndpoint
 from apps.oms.unsequenced_reports import UnsequencedVenues
+from apps.oms.venue_hours import calendars_of, hours_of
 from apps.runtime import metrics as metrics_page
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
@@ -63,7 +66,6 @@ from domain.groups.contingency import Rules
 from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
-from domain.market.trading_hours import Calendar
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
@@ -95,13 +97,14 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
     switch = await _follow_controls(chassis, client, host, publisher, controls)
     intake = _intake(settings, host, risk, switch)
-    expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    calendars = calendars_of(venues.values())
+    expirer = OrderExpiry(host, clock, _timeout_ns(settings), calendars)
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
     alarms, recent = OrderAlarms(metrics), RecentFills()
     host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer, recent), alarms.unrecorded
     await risk.start()
     await sessions.start()
-    await _take_commands(chassis, client, host, publisher, unit)
+    await _take_commands(chassis, client, host, algo_assembly.spawner(chassis, host, intake, risk), publisher, unit)
     _spawn(chassis, publisher, host, sessions, expirer)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _helper_processes(chassis)
@@ -115,9 +118,11 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
     routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only}
-    kept["lists"] = _lists_upkeep(chassis, host)
+    kept |= {"lists": _lists_upkeep(chassis, host), "algos": algo_assembly.upkeep(chassis, host, clock)}
+    algos = algo_assembly.routes(settings.groups, host, intake, risk, reads, journal, reader, instruments, calendars, clock, keys.owner_of)
+    routes.include_router(algos)
     routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
-    assets = AssetBook(instruments.values(), _calendars(venues.values()))
+    assets = AssetBook(instruments.values(), calendars)
     tables = _tables(chassis, routes, clock)
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, *tables)
 
@@ -155,9 +160,11 @@ async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client
     return await journals.written_journal(client, writer, settings, subjects.ORDER_STREAM, subject), mark
 
 
-async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, unit: Unit | None) -> None:
+async def _take_commands(
+    chassis: Chassis[OmsSettings], client: Client, host: ShardHost, children: ChildSpawner, publisher: Publisher, unit: Unit | None
+) -> None:
     """Accept commands from other services: over NATS, and by a direct call from services in this process."""
-    handler = CommandHandler(host, publisher, failed=chassis.fail)
+    handler = CommandHandler(host, children, publisher, failed=chassis.fail)
     await handler.start(client, chassis.settings.journal.shard)
     if unit is not None:
         unit.perform = handler.perform
@@ -261,6 +268,7 @@ def _host(
         feed=None if unit is None else unit.feed,
         negative_prices=negative,
         rules=rules,
+        bounds=AlgoBounds(settings.groups.slices_max, settings.groups.refusals_max),
     )
     chassis.ready.depend("journal's answers", host.distrusted)
     return host
@@ -273,7 +281,7 @@ def _reader(
     market: Market,
     clock: Clock,
 ) -> TermsReader:
-    orders, hours = chassis.settings.order_management, _hours(venues.values())
+    orders, hours = chassis.settings.order_management, hours_of(venues.values())
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
     icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
 
@@ -296,20 +304,6 @@ def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, l
 def _timeout_ns(settings: OmsSettings) -> int | None:
     timeout_s = settings.order_management.order_timeout_sec
     return None if timeout_s is None else int(timeout_s * 1e9)
-
-
-def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
-    """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
-    return {symbol: list(by_venue.values()) for symbol, by_venue in _hours(venues).items()}
-
-
-def _hours(venues: Iterable[VenueSettings]) -> dict[str, dict[str, Calendar]]:
-    """Return the trading hours of every venue of a symbol, by symbol and venue."""
-    found: dict[str, dict[str, Calendar]] = {}
-    for venue in venues:
-        for symbol in venue.symbols:
-            found.setdefault(symbol, {})[venue.name] = venue.rules.calendar
-    return found
 
 
 def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:

@@ -60,7 +60,7 @@ FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch f
 REVOKED_KEYS: Final = _housekeeping("revoked keys", "open orders of an account whose key was revoked are cancelled a little later")
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
 LISTS: Final = _housekeeping("lists", "a waiting stop is released, and what a venue refused to a list is asked again, a little later")
-ALGOS: Final = _housekeeping("algos", "a parent whose time is over ends, and a refused cancel of its child is repeated, a little later")
+PARENTS: Final = _housekeeping("parents", "a parent whose time is over ends, and a refused cancel of its child is repeated, a little later")
 CHILDREN: Final = _vital("children", "requests of exeq for slices would wait without an answer: the next process answers them anew")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
@@ -137,7 +137,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         REVOKED_KEYS,
         REDUCE_ONLY,
         LISTS,
-        ALGOS,
+        PARENTS,
         CHILDREN,
         AWAIT_RISK,
         POSITIONS_UPKEEP,

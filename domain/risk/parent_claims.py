@@ -14,7 +14,6 @@ from domain.order.parent_fold import Parents
 from domain.risk.exposure import Exposure, Open
 from domain.values import ZERO
 
-_EVENTS: Final = frozenset(e.ALGO_EVENTS)
 _BEFORE_COUNTED: Final = frozenset({e.AlgoSliced, e.OrderSubmitted})
 """Events of a child before it counts at risk: until then its quantity stays in the claim, so that the sum is never too small."""
 
@@ -35,7 +34,7 @@ class ParentClaims:
 
     def apply(self, event: e.OrderEvent) -> None:
         """Apply an event, after an order's own stake was changed."""
-        if type(event) not in _EVENTS and not self._parents.by_id:
+        if not self._parents.concerns(event):
             return
         parent = self._parents.apply(event)
         if parent is None:
