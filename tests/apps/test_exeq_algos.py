@@ -348,7 +348,7 @@ def test_a_slice_that_was_decided_before_a_change_of_the_parent_is_decided_again
     (asked,) = desk.algos.look(START)
     params = msgspec.structs.replace(desk.parent.params, child_quantity_max=D("0.5"))
     desk.perform(ac.AmendAlgo(order_id=ALGO_ID, quantity=D(10), end_at=desk.parent.end_at, params=params))
-    refused = desk.perform(asked)  # type: ignore[arg-type]
+    refused = desk.perform(asked)
     assert refused is not None
     assert refused.code == "slice_outdated"
     assert desk.at(0.3) == ["1: 0.5 @100"]
