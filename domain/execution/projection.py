@@ -28,8 +28,8 @@ OLDER_SHAPES: Final = (
     "2-c6a424703ad3255f42015a1a5fb75660",
     "2-f57ab318a5a586dbecce87cb6d336c1a",
 )
-"""Before parents; before auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or epoch.
-Defaults stand for them.
+"""Before parents; before auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or
+epoch. Defaults stand for them.
 """
 
 

@@ -1,6 +1,7 @@
 """When a parent's slices are due, and what each of them trades: a pure function of the parent's terms and of the recorded inputs.
 
-Nothing here knows the time or the market by itself, so that the audit can run it again over every recorded slice.
+Nothing here knows the time or the market by itself, so that the audit can run it again over every recorded slice. So a rule here may not
+change for parents that are in a journal: a new rule needs a parameter that its parents have, and older ones do not.
 """
 
 import hashlib
