@@ -127,6 +127,8 @@ class OrderRepository:
     def landed(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
         """Note that these events of an order are on disk, in the commit at `seq`."""
         self._note(order, events, seq)
+        if order is not None and order.role == CHILD and (parent := self.parents.by_id.get(order.group_id)) is not None:
+            self.parents.landed(parent, seq, own=False)
         for event in events:
             if type(event) is e.OrderFilled or type(event) is e.TradeBusted:
                 if order is not None and order.reduce_only:
@@ -148,8 +150,6 @@ class OrderRepository:
         if order is not None:
             note(order, seq)
             self._dirty.setdefault(order.order_id, seq)
-            if order.role == CHILD and (parent := self.parents.by_id.get(order.group_id)) is not None:
-                self.parents.landed(parent, seq, own=False)
 
     def recorded_of(self, account: str) -> dict[Key, Decimal]:
         """Return what an account holds, as of the last commit on disk."""
