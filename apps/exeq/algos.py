@@ -138,6 +138,7 @@ class Algos:
             return EndAlgo(order_id=parent.algo_id, reason=found.reason)
         return SpawnChild(
             order_id=parent.algo_id,
+            version=parent.version,
             n=n,
             due_at=due_at,
             inputs=inputs,

@@ -78,6 +78,7 @@ TABLES: Final[Mapping[str, Table]] = {
         ("GET", "/algos/{algo_id}"): READ,
         ("GET", "/algos/{algo_id}/slices"): READ,
         ("GET", "/algos/{algo_id}/events"): READ,
+        ("GET", "/algos/{algo_id}/report"): READ,
         ("GET", "/positions/{account}"): READ,
         ("GET", "/fills/{account}"): READ,
         ("GET", "/equity/{account}"): READ,

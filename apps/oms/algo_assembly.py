@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from fastapi import APIRouter
 
 from apps.journal.shard_host import ShardHost
-from apps.oms import algo_routes
+from apps.oms import algo_reports, algo_routes
 from apps.oms.algo_body import AlgoReader, ParamBounds
 from apps.oms.algo_reads import AlgoReads
 from apps.oms.algo_upkeep import AlgoUpkeep
@@ -59,4 +59,6 @@ def routes(
     handler = AlgoHandler(host, intake, risk, settings.algos_open_max_per_account)
     views = AlgoReads(host, handler, reads, journal, instruments, clock, owner_of)
     door = algo_routes.AlgoDoor(AlgoReader(terms, bounds, calendars, clock), terms, instruments, clock)
-    return algo_routes.router(handler, views, door)
+    found = algo_routes.router(handler, views, door)
+    found.include_router(algo_reports.router(algo_reports.AlgoReports(host, views, journal)))
+    return found

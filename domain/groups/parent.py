@@ -102,6 +102,8 @@ def against(parent: a.Parent, command: ac.SpawnChild, now: int) -> str | None:
     """Return the code of the rule that a new slice breaks; None if it may be recorded."""
     if command.n != parent.slices + 1 or command.due_at < parent.due_at:
         return "slice_out_of_turn"
+    if command.version != parent.version:
+        return "slice_outdated"
     if now < parent.start_at:
         return "too_early"
     if command.quantity < ZERO or (not command.quantity and not command.reason):

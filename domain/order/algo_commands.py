@@ -17,9 +17,11 @@ class SubmitAlgo(ClientCommand, frozen=True, kw_only=True, tag="submit_algo", gc
 class SpawnChild(ExeqCommand, frozen=True, kw_only=True, tag="spawn_child", gc=False):
     """Record slice `n` and submit its child; with the quantity 0 there is none, and `reason` says why.
 
-    A second request for the same `n` is answered like the first. `decision` is risk's on the child; oms adds it.
+    A second request for the same `n` is answered like the first. `version`: the parent's, when the slice was decided; of another one it is
+    refused, because its terms may have changed. `decision` is risk's on the child; oms adds it.
     """
 
+    version: int
     n: int
     due_at: int
     inputs: SliceInputs

@@ -339,3 +339,16 @@ def test_while_a_command_is_under_way_nothing_is_asked_twice_and_a_refused_one_i
     assert desk.at(0.1) == ["8: 1 @100 refused: slice_out_of_turn"]
     assert desk.at(0.2) == []
     assert desk.at(0.4) == ["8: 1 @100 refused: slice_out_of_turn"]
+
+
+def test_a_slice_that_was_decided_before_a_change_of_the_parent_is_decided_again() -> None:
+    # GRP-12: PATCH of the parent
+    desk = twap()
+    desk.clock.now = desk.now = START
+    (asked,) = desk.algos.look(START)
+    params = msgspec.structs.replace(desk.parent.params, child_quantity_max=D("0.5"))
+    desk.perform(ac.AmendAlgo(order_id=ALGO_ID, quantity=D(10), end_at=desk.parent.end_at, params=params))
+    refused = desk.perform(asked)
+    assert refused is not None
+    assert refused.code == "slice_outdated"
+    assert desk.at(0.3) == ["1: 0.5 @100"]

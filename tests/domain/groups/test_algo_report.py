@@ -34,6 +34,7 @@ class Day(AlgoScene):
         self.perform(
             ac.SpawnChild(
                 order_id=ALGO_ID,
+                version=self.parent.version,
                 n=n,
                 due_at=due_at,
                 inputs=seen,
