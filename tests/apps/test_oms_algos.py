@@ -11,6 +11,7 @@ from adapters.memory import MemoryLog
 from domain.instruments import Denial
 from domain.order import commands as c
 from domain.order.algo_commands import EndAlgo, PauseAlgo
+from domain.order.legs import Leg
 from domain.order.lifecycle import State
 from tests import given
 from tests.apps.algo_desk import AlgoDesk, events_of, twap
@@ -197,7 +198,7 @@ async def test_a_child_in_doubt_keeps_its_quantity_and_its_parent_from_its_end()
         await desk.submit()
         await desk.spawn(1)
         order = desk.child(1)
-        leg = c.Leg("R-1", "PAPER_A", order.leaves_quantity)
+        leg = Leg("R-1", "PAPER_A", order.leaves_quantity)
         await house.host.perform(c.RouteOrder(order_id=order.order_id, legs=(leg,), policy="best_price"))
         await house.host.perform(c.DoubtRoute(order_id=order.order_id, route_id="R-1", reason="no_answer"))
         view = await desk.view()

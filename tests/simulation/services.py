@@ -40,6 +40,8 @@ from apps.live_gateway.report_wire import announced_fills
 from apps.live_gateway.request_handler import RequestHandler as VenueIntake
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.venue_host import VenueHost
+from apps.oms.algo_upkeep import AlgoUpkeep
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.kill_switch import OmsKillSwitch
@@ -241,7 +243,8 @@ class Oms(Process):
         self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
-        desk = CommandHandler(self.host, publisher, failed=self.failed)
+        children = ChildSpawner(self.host, self.intake, self.risk)
+        desk = CommandHandler(self.host, children, publisher, failed=self.failed)
         await desk.start(client, 0)  # type: ignore[arg-type]
         if unit:
             unit.perform = desk.perform
@@ -249,6 +252,8 @@ class Oms(Process):
             self.spawn(coroutine)
         self.spawn(self.reduce_only.run())
         self.spawn(self.list_upkeep.run())
+        self.spawn(children.run())
+        self.spawn(AlgoUpkeep(self.host, self.clock).run())
         self.open = True
 
     def _on_ready(self, ready: bool) -> None:
