@@ -124,7 +124,7 @@ class Algos:
         return command
 
     def _cancels(self, child: OpenChild) -> Iterator[Command]:
-        """Cancel a child once, and again if that has led to nothing. Its parent goes on when the cancel is answered."""
+        """Cancel a child once, and again if that has led to nothing. Its parent continues when the cancel is answered."""
         now, asked = self._clock.monotonic_ns(), self._cancelled.get(child.order_id)
         if not self._executor.asks(child.order_id) and (asked is None or now - asked >= CANCEL_AGAIN_NS):
             self._cancelled[child.order_id] = now

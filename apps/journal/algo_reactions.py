@@ -10,7 +10,7 @@ from apps.journal.event_time import EventClock
 from apps.journal.list_reactions import Landed, result_of
 from apps.journal.order_repository import OrderRepository
 from apps.journal.repetition import RepetitionFilter
-from domain.groups.parent import Decided, Refused, child_terms, decide, follows, unwanted
+from domain.groups.parent import AlgoRefused, Decided, child_terms, decide, follows, unwanted
 from domain.order import events as e
 from domain.order.algo import Parent
 from domain.order.algo_commands import SpawnChild
@@ -56,7 +56,7 @@ class AlgoReactions:
         self._bounds = bounds
         self.failures = 0
 
-    def perform(self, parent: Parent | None, command: AlgoCommand) -> tuple[Sequence[Landed], Refused | None]:
+    def perform(self, parent: Parent | None, command: AlgoCommand) -> tuple[Sequence[Landed], AlgoRefused | None]:
         """Decide and apply a command and what follows from it; return the results, or the refusal. Unavailable, with nothing applied.
 
         Without results the command was a repeated one.
@@ -64,7 +64,7 @@ class AlgoReactions:
         if isinstance(command, SpawnChild) and parent is not None and command.n > parent.slices:
             terms = child_terms(parent, command)
             if terms is not None and self._book.find(terms.order_id) is not None:
-                return (), Refused(ID_TAKEN, parent.state)
+                return (), AlgoRefused(ID_TAKEN, parent.state)
         children = self._children(parent)
         decided = decide(parent, command, self._now(parent), slices_max=self._bounds.slices_max)
         if decided.refused is not None or not decided.events:

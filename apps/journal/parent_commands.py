@@ -7,13 +7,13 @@ from apps.journal.algo_reactions import AlgoReactions
 from apps.journal.group_commit import GroupCommit, Outcome
 from apps.journal.list_reactions import Landed, add_together
 from apps.journal.order_repository import OrderRepository
-from domain.groups.parent import Refused
+from domain.groups.parent import AlgoRefused
 from domain.order.algo import Parent
 from domain.order.commands import AlgoCommand
 from domain.order.events import OrderEvent
 from domain.ports import Unavailable
 
-Then = Callable[[Parent | Refused | Unavailable], None]
+Then = Callable[[Parent | AlgoRefused | Unavailable], None]
 """Called once, with the parent after the ack. A refusal is not recorded."""
 LOST: str = "the order journal is not available"
 
@@ -61,11 +61,11 @@ class ParentCommands:
         else:
             commits.join(parent.commit, landed)
 
-    async def perform(self, command: AlgoCommand) -> Parent | Refused:
+    async def perform(self, command: AlgoCommand) -> Parent | AlgoRefused:
         """Call `execute` and wait for the outcome. Unavailable if it is lost."""
-        waiting: asyncio.Future[Parent | Refused] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Parent | AlgoRefused] = asyncio.get_running_loop().create_future()
 
-        def then(outcome: Parent | Refused | Unavailable) -> None:
+        def then(outcome: Parent | AlgoRefused | Unavailable) -> None:
             if waiting.done():
                 return
             if isinstance(outcome, Unavailable):

@@ -20,9 +20,9 @@ from domain.order.algo import (
     AlgoParams,
     AlgoTerms,
     CatchUp,
+    ChildPlace,
     OnEnd,
     PauseOn,
-    Place,
     Strategy,
     algo_id_of,
     slices_between,
@@ -73,7 +73,7 @@ class ParamsBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """`params` of `POST /algos`, of all strategies."""
 
     interval_sec: Number = UNSET
-    child: Place | UnsetType = UNSET
+    child: ChildPlace | UnsetType = UNSET
     offset_ticks: Ticks | UnsetType = UNSET
     child_life_sec: Number = UNSET
     child_quantity_min: Number = UNSET
@@ -188,7 +188,7 @@ class AlgoReader:
         if day and end_at is None:
             end_at = max(calendar.session_end(self._clock.now_ns()) for calendar in self._hours(found.symbol))
         params, seeded = self.params(found.strategy, found.params)
-        if params.child is Place.MARKET and limit_price is not None:
+        if params.child is ChildPlace.MARKET and limit_price is not None:
             raise unsupported("param_unsupported", "a child at the market cannot keep the limit_price", "/params/child")
         return AlgoTerms(
             algo_id=algo_id_of(account, client_algo_id),

@@ -12,7 +12,7 @@ from apps.journal.shard_host import ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import RETRY_AFTER_S, SubmitHandler, unavailable, untradable
 from apps.runtime.failpoint import failpoint
-from domain.groups.parent import Refused
+from domain.groups.parent import AlgoRefused
 from domain.instruments import Denial
 from domain.order import algo as a
 from domain.order import algo_commands as ac
@@ -125,7 +125,7 @@ class AlgoHandler:
             found = await self._host.parents.perform(command)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
-        if isinstance(found, Refused):
+        if isinstance(found, AlgoRefused):
             detail = CODES[found.code].format(state=found.state)
             raise Refusal(409, found.code, detail, algo_id=command.order_id, state=found.state)
         return found

@@ -10,7 +10,7 @@ from apps.journal.shard_host import ShardHost
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import SubmitHandler
 from apps.runtime.failpoint import failpoint
-from domain.groups.parent import Refused, child_terms
+from domain.groups.parent import AlgoRefused, child_terms
 from domain.order import algo_commands as ac
 from domain.order.algo import Parent
 from domain.order.commands import AlgoServiceCommand, CommandAnswer
@@ -100,10 +100,10 @@ class ChildSpawner:
             answer(CommandAnswer(ok=False, code="algo_not_found"))
 
 
-def _answer(outcome: Parent | Refused | Unavailable) -> CommandAnswer:
+def _answer(outcome: Parent | AlgoRefused | Unavailable) -> CommandAnswer:
     if isinstance(outcome, Unavailable):
         return _lost(outcome)
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, AlgoRefused):
         return CommandAnswer(ok=False, code=outcome.code, state=outcome.state)
     return CommandAnswer(ok=True, seq=outcome.seen)
 

@@ -23,7 +23,7 @@ OPEN_CHILDREN_MAX: Final = 1
 """Children that work at once. One in doubt is not among them: its parent works on with the rest."""
 
 
-class Refused(msgspec.Struct, frozen=True):
+class AlgoRefused(msgspec.Struct, frozen=True):
     """A command that the parent's state does not allow: a stable code, and the state."""
 
     code: str
@@ -35,7 +35,7 @@ class Decided(msgspec.Struct, frozen=True):
 
     events: tuple[a.AnyAlgoEvent, ...] = ()
     orders: tuple[c.OrderCommand, ...] = ()
-    refused: Refused | None = None
+    refused: AlgoRefused | None = None
 
 
 def decide(parent: a.Parent | None, command: c.AlgoCommand, now: int, *, slices_max: int) -> Decided:
@@ -220,7 +220,7 @@ def _ending(parent: a.Parent, now: int, source: str, reason: str, *, by: str = "
 
 
 def _refused(parent: a.Parent, code: str) -> Decided:
-    return Decided(refused=Refused(code, parent.state))
+    return Decided(refused=AlgoRefused(code, parent.state))
 
 
 _COMMANDS: Final[Mapping[type[c.AlgoCommand], Callable[[a.Parent, Any, int], Decided]]] = {

@@ -8,7 +8,7 @@ import hashlib
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from domain.order.algo import CatchUp, OnEnd, Parent, Place, SliceInputs, Strategy, slices_total
+from domain.order.algo import CatchUp, ChildPlace, OnEnd, Parent, SliceInputs, Strategy, slices_total
 from domain.order.legs import Candidate
 from domain.values import ZERO, OrderType, Side, TimeInForce
 
@@ -239,13 +239,13 @@ def _priced(parent: Parent, quote: Candidate, tick: Decimal) -> SliceDecision:
     assert quote.ask is not None, "the slice has a quote"
     buys, place = parent.side is Side.BUY, parent.params.child
     near, far = (quote.bid, quote.ask) if buys else (quote.ask, quote.bid)
-    if place is Place.MARKET:
+    if place is ChildPlace.MARKET:
         if parent.limit_price is None:
             return SliceDecision(None, order_type=OrderType.MARKET)
         if _beyond(parent, far):
             return SliceDecision(None, reason=LIMIT_PRICE)
         return SliceDecision(None, price=far, time_in_force=TimeInForce.IOC)
-    price = {Place.NEAR: near, Place.MID: (near + far) * HALF, Place.FAR: far}[place]
+    price = {ChildPlace.NEAR: near, ChildPlace.MID: (near + far) * HALF, ChildPlace.FAR: far}[place]
     price = _on_tick(price, tick, up=not buys) + parent.params.offset_ticks * (tick if buys else -tick)
     return SliceDecision(None, price=_within(parent, price))
 

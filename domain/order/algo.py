@@ -51,7 +51,7 @@ LIVE: Final = frozenset({AlgoState.ACCEPTED, AlgoState.WORKING, AlgoState.PAUSED
 """States in which a parent may be amended, paused, resumed or ended."""
 
 
-class Place(StrEnum):
+class ChildPlace(StrEnum):
     """Where a child is priced: at the near touch, the mid, the far touch, or at the market."""
 
     NEAR = "near"
@@ -90,7 +90,7 @@ class AlgoParams(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     seed: int
     interval_sec: Decimal = Decimal(10)
-    child: Place = Place.NEAR
+    child: ChildPlace = ChildPlace.NEAR
     offset_ticks: int = 0
     child_life_sec: Decimal | None = None
     child_quantity_min: Decimal | None = None

@@ -1,16 +1,18 @@
 """The exposure as a fold of the journal: the same events give the same sums, whatever was reserved before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from msgspec import structs
 
+from domain.instruments import Instrument
 from domain.market.listings import Listings
 from domain.order import events as e
 from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES, Role
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
+from domain.risk.list_growth import ListGrowth
 from domain.risk.parent_claims import ParentClaims
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
 from domain.values import ZERO, divide, signed
@@ -34,7 +36,7 @@ class RiskFold:
     remember the trades at other rates than today's.
     """
 
-    def __init__(self, exposure: Exposure, listings: Listings) -> None:
+    def __init__(self, exposure: Exposure, listings: Listings, instruments: Mapping[str, Instrument]) -> None:
         self.exposure = exposure
         self._listings = listings
         self.seq = 0
@@ -47,6 +49,7 @@ class RiskFold:
         self._claims = ParentClaims(exposure, self._rate)
         self._entry: e.OrderSubmitted | None = None
         """The newest entry: its legs follow in the same commit."""
+        self._growth = ListGrowth(exposure, instruments)
 
     def holds_back(self, order_id: str) -> bool:
         """Return whether the order is a leg that waits to be released."""
@@ -68,6 +71,7 @@ class RiskFold:
             earlier,
             tuple(self._held.values()),
             pooled_of(self.exposure),
+            self._growth.state(),
             *self._claims.state(),
         )
 
@@ -83,6 +87,7 @@ class RiskFold:
         for row in state.held:
             self._hold(row)
         restore(self.exposure, state.accounts, state.pooled)
+        self._growth.restore(state.growing)
         self._claims.restore(state.parents, state.children)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
@@ -106,6 +111,7 @@ class RiskFold:
             self._submitted.pop(order_id, None)
             self._let_go(order_id)
             self.exposure.closed(order_id)
+        self._growth.apply(event)
         self._claims.apply(event)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:

@@ -62,8 +62,11 @@ class AlgoDesk:
     def slice(self, n: int, quantity: str = "0.1", **more: Any) -> SpawnChild:
         now = self.house.clock.now_ns()
         terms = {"price": Decimal(50)} if Decimal(quantity) else {"reason": "no_quote"}
+        parent = self.house.host.book.parents.find(self.algo_id)
+        assert parent is not None
         return SpawnChild(
             order_id=self.algo_id,
+            version=parent.version,
             n=n,
             due_at=now,
             inputs=SliceInputs(at=now),

@@ -1,4 +1,4 @@
-"""exeq works parents: when it asks for slices, what ends a child, and that a killed exeq goes on from the journal alone."""
+"""exeq works parents: when it asks for slices, what ends a child, and that a killed exeq continues from the journal alone."""
 
 from decimal import Decimal
 from typing import Any

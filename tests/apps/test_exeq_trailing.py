@@ -76,8 +76,8 @@ class Journaled:
     def looks(self) -> list[str]:
         words = []
         for command in self.trailing.look(self.stops._seen, self.clock.now):
-            found = self.take(command)
             assert isinstance(command, c.TrailStop | c.TriggerOrder)
+            found = self.take(command)
             words += [f"{name} {command.stop_price}" for name in found]
         return words
 

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from domain.audit.journal_audit import ObservedCommit
-from domain.groups.parent import Refused, child_terms, decide, follows, unwanted
+from domain.groups.parent import AlgoRefused, child_terms, decide, follows, unwanted
 from domain.order import algo as a
 from domain.order import algo_commands as ac
 from domain.order import commands as c
@@ -73,7 +73,7 @@ class AlgoScene:
         found = decide_order(self.orders.get(command.order_id), command, self.now)
         return [event for event in found if not isinstance(event, e.TransitionRefused)]
 
-    def perform(self, command: c.AlgoCommand | c.OrderCommand) -> Refused | None:
+    def perform(self, command: c.AlgoCommand | c.OrderCommand) -> AlgoRefused | None:
         """Decide and record a command to the parent or to a child."""
         if not isinstance(command, c.AlgoCommand):
             self.commit(self._decided(command))
