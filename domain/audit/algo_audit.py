@@ -14,22 +14,27 @@ from domain.groups import schedule
 from domain.order import algo as a
 from domain.order import events as e
 from domain.order.algo import AlgoState, Parent
+from domain.order.lifecycle import State
 from domain.order.order import Order, evolve
 from domain.order.parent_fold import evolve as evolve_parent
 from domain.values import ZERO, plain
 
 MAY_SLICE: Final = (AlgoState.ACCEPTED, AlgoState.WORKING)
+LEAVING: Final = (State.PENDING_CANCEL, State.IN_DOUBT)
+"""States of the open children of a parent that is ending."""
 
 
 class ObservedParent(msgspec.Struct):
     """One parent, as its events and those of its children describe it.
 
-    `surprised`: a venue traded what the parent could not know of, after the end of a child or beyond its quantity.
+    `surprised`: a venue traded what the parent could not know of, after the end of a child or beyond its quantity. `refused`: children
+    whose venue has refused their cancel, which is requested again later.
     """
 
     parent: Parent
     children: dict[str, Order] = {}
     surprised: bool = False
+    refused: set[str] = set()
 
     @property
     def cum(self) -> Decimal:
@@ -65,6 +70,11 @@ class AlgoAudit:
         for algo_id in touched:
             if (found := self._parents.get(algo_id)) is not None:
                 yield from self._counted(found, commit.seq)
+
+    def rooms(self) -> dict[str, Decimal]:
+        """Return what each live parent may still put into children, if anything: risk keeps it reserved, and no more."""
+        found = {algo_id: each.parent.quantity - each.committed for algo_id, each in self._parents.items() if each.parent.state in a.LIVE}
+        return {algo_id: room for algo_id, room in found.items() if room > ZERO}
 
     def _own(self, event: a.AnyAlgoEvent, commit: ObservedCommit) -> Iterator[Violation]:
         found = self._parents.get(event.order_id)
@@ -130,6 +140,10 @@ class AlgoAudit:
         found.children[event.order_id] = evolve(found.children[event.order_id], event)
         if isinstance(event, e.OrderFilled) and (event.late or event.overfill):
             found.surprised = True
+        if isinstance(event, e.CancelRejected):
+            found.refused.add(event.order_id)
+        else:
+            found.refused.discard(event.order_id)
 
     def _ended(self, found: ObservedParent, event: a.AlgoEnded, seq: int) -> Iterator[Violation]:
         where = f"{seq} parent {event.order_id}"
@@ -143,6 +157,10 @@ class AlgoAudit:
         if found.committed > parent.quantity and not found.surprised:
             where = f"{seq} parent {parent.algo_id}"
             yield Violation("algo_sum", where, f"its children have and may trade {plain(found.committed)} of {plain(parent.quantity)}")
+        if parent.state is AlgoState.ENDING:
+            for child in found.children.values():
+                if not child.closed and child.status not in LEAVING and child.order_id not in found.refused:
+                    yield Violation("algo_after_end", f"{seq} parent {parent.algo_id}", f"its child {child.order_id} is {child.status}")
         if parent.closed and all(child.closed for child in found.children.values()):
             del self._parents[parent.algo_id]
             for order_id in found.children:

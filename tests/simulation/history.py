@@ -13,7 +13,7 @@ import msgspec
 from adapters.codec import ORDER_COMMITS
 from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
-from domain.audit.algo_audit import check_algo_answers, check_algos
+from domain.audit.algo_audit import AlgoAudit, check_algo_answers, check_algos
 from domain.audit.checker import Audit, ObservedBounds, Violation
 from domain.audit.display_audit import check_displayed
 from domain.audit.list_audit import check_list_answers, check_lists
@@ -248,8 +248,7 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += check_list_answers(list(_commits(house.ground.orders)), house.lists.answers)
     world.violations += check_algos(_commits(house.ground.orders))
     world.violations += check_algo_answers(list(_commits(house.ground.orders)), house.algos.answers)
-    for algo_id in house.risk.risk.exposure.claims:
-        world.violated("reservations", f"parent {algo_id}", "still has room reserved")
+    world.violations += _rooms(house)
     if not audit.violations:  # a replay of an unlawful journal proves nothing, and may not even be possible
         world.violations += _folds(house, audit)
     for name, error in house.unread_errors():
@@ -318,6 +317,19 @@ def _exposure_again(house: House) -> Exposure:
         for event in commit.events:
             fold.apply(event, commit.seq)
     return fold.exposure
+
+
+def _rooms(house: House) -> Iterator[Violation]:
+    """What risk reserves for parents, against what they may still put into children, after every commit and at the end."""
+    fold, audit = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings()), AlgoAudit()
+    for commit in _commits(house.ground.orders) if house.algos.answers else ():
+        for event in commit.events:
+            fold.apply(event, commit.seq)
+        found = {algo_id: claim.quantity for algo_id, claim in fold.exposure.claims.items()}
+        if not any(audit.take(commit)) and found != audit.rooms():
+            yield Violation("reservations", str(commit.seq), f"risk keeps {found}, and parents may use {audit.rooms()}")
+    for algo_id in house.risk.risk.exposure.claims:
+        yield Violation("reservations", f"parent {algo_id}", "still has room reserved")
 
 
 def _unhandled(world: World, context: dict[str, Any]) -> None:
