@@ -33,7 +33,7 @@ ROUTES = {
     "get /algos/{algo_id}": {"200", "404", "503", "default"},
     "get /algos/{algo_id}/slices": {"200", "404", "503", "default"},
     "get /algos/{algo_id}/events": {"200", "404", "503", "default"},
-    "get /algos/{algo_id}/report": {"200", "404", "503", "default"},
+    "get /algos/{algo_id}/report": {"200", "404", "429", "503", "default"},
     "post /algos/{algo_id}/pause": {"200", "404", "409", "503", "default"},
     "post /algos/{algo_id}/resume": {"200", "404", "409", "503", "default"},
     "patch /algos/{algo_id}": {"200", "400", "404", "409", "422", "503", "default"},
