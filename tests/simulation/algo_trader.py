@@ -9,7 +9,7 @@ from typing import Any, Final
 from apps.http.app import Refusal
 from domain.audit.algo_audit import ObservedAlgoAnswer
 from domain.groups.schedule import SECOND
-from domain.order.algo import AlgoParams, AlgoTerms, CatchUp, OnEnd, Parent, Place, Strategy, algo_id_of
+from domain.order.algo import AlgoParams, AlgoTerms, CatchUp, ChildPlace, OnEnd, Parent, Strategy, algo_id_of
 from domain.order.algo_commands import AmendAlgo
 from domain.order.legs import Candidate
 from domain.ports import Unavailable
@@ -98,7 +98,7 @@ class AlgoTrader:
         params = AlgoParams(
             seed=chance.randint(0, 1000),
             interval_sec=Decimal("0.3"),
-            child=chance.choice(tuple(Place)),
+            child=chance.choice(tuple(ChildPlace)),
             variance_pct=Decimal(chance.choice((0, 30))),
             jitter_pct=Decimal(chance.choice((0, 50))),
             catch_up=chance.choice(tuple(CatchUp)),
