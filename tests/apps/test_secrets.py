@@ -130,7 +130,9 @@ async def test_the_projector_writes_positions_and_others_read_them(guarded_valke
         ("reader", ["KEYS", "*"]),
     ],
 )
-def test_valkey_stops_who_goes_beyond_its_rights(guarded_valkey: LiveServer, directory: Path, user: str, command: list[str]) -> None:
+def test_valkey_stops_a_user_that_goes_beyond_its_rights(
+    guarded_valkey: LiveServer, directory: Path, user: str, command: list[str]
+) -> None:
     with valkey_as(guarded_valkey, directory, user) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
 

@@ -304,7 +304,7 @@ def test_only_rows_in_view_have_nodes_and_the_page_asks_no_other_host(desk: Desk
     assert hosts == [desk.page.evaluate("location.host")]
 
 
-def test_stale_is_said_while_the_desk_is_frozen_and_what_was_missed_is_there_afterwards(stack: LiveStack, desk: DeskPage) -> None:
+def test_the_page_says_stale_while_the_desk_is_frozen_and_shows_afterwards_what_it_missed(stack: LiveStack, desk: DeskPage) -> None:
     """Without a reload."""
     frozen = stack.pid("desk")
     os.kill(frozen, signal.SIGSTOP)
@@ -338,7 +338,7 @@ def test_a_browser_without_shared_workers_keeps_its_rows_while_the_desk_is_froze
     desk.until_text("status", "Connection", "live")
 
 
-def test_stale_is_said_while_nats_is_frozen_though_the_desk_speaks(stack: LiveStack, desk: DeskPage) -> None:
+def test_the_page_says_stale_while_nats_is_frozen_though_the_desk_answers(stack: LiveStack, desk: DeskPage) -> None:
     """What desk says of services and quotes does not make orders fresh."""
     desk.until_text("status", "Connection", "live")
     frozen = stack.pid("nats")

@@ -149,7 +149,7 @@ def test_a_cancel_keeps_the_exits_of_a_position_unless_they_are_cancelled_too(st
     assert [order["status"] for order in only_list(stack, "exits")["orders"]] == ["filled", "cancelled", "cancelled"]
 
 
-def test_what_should_be_looked_at_in_a_list_is_said_at_its_orders_and_in_the_list(stack: LiveStack, desk: DeskPage) -> None:
+def test_what_should_be_looked_at_in_a_list_is_marked_at_its_orders_and_in_the_list(stack: LiveStack, desk: DeskPage) -> None:
     write_bracket(desk, "flagged", "0.0217", "47000")
     desk.press("Enter")
     desk.until_text("status", "Ticket result", "filled")
