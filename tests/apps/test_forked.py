@@ -238,7 +238,7 @@ asyncio.run(scene())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux notifies a child of the death of its parent (PR_SET_PDEATHSIG)")
 def test_a_killed_service_takes_its_child_with_it() -> None:
     done = subprocess.run([sys.executable, "-c", ORPHAN], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == -signal.SIGKILL

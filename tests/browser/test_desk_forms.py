@@ -9,7 +9,7 @@ from tests.browser.chromium import PROGRAM
 from tests.browser.desk_page import DeskPage
 from tests.stack import LiveStack
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 
 def choose(desk: DeskPage, name: str, value: str) -> None:
