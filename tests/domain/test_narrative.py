@@ -37,7 +37,7 @@ def test_a_life_reads_as_a_story() -> None:
     assert [told(event) for events in scene.history for event in events] == [
         "alice asks to buy 10 @ 50 BTCUSDT as limit gtc.",
         "Risk approves it under limits version 3: order_size_limit 500 of 100000.",
-        "It waits for a venue.",
+        "It waits in the queue.",
         "Sent: 6 to PAPER_A and 4 to PAPER_B, by best_price.",
         "PAPER_A works it as V1.",
         "Its route to PAPER_B has ended: halted; the others work on.",
