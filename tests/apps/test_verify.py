@@ -7,13 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import given, settings
+from nats.aio.client import Client
 
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.scratch import ScratchLines
 from adapters.sqlite import SqliteFills
+from apps.stack.ports import ALL_PORTS
 from apps.tools.verify.live import OmsReads, View
+from apps.tools.verify.places import Places, opened
 from apps.tools.verify.report import CheckLine
 from apps.tools.verify.run import Sides, verify
 from domain.audit.journal_audit import Audit, ObservedCommit
@@ -314,3 +317,10 @@ async def test_a_foreign_message_in_the_journal_is_a_difference_until_it_is_skip
     report = await world.verified()
     assert report.checks[0].outcome == "ok", report
     assert report.checks[0].counts["skipped"] == f"1 (sequence {where})"
+
+
+async def test_the_journal_of_access_is_compared_with_the_mark_of_every_service(tmp_path: Path) -> None:
+    """Each of them keeps one, and refuses to start if the journal ends before it."""
+    async with opened(Places(data_dir=tmp_path), Client()) as sides:
+        assert sides.access is not None
+        assert set(sides.access.marks) == set(ALL_PORTS)
