@@ -122,6 +122,19 @@ def test_the_filter_matches_all_words_and_counts(stack: LiveStack, desk: DeskPag
     desk.until(lambda: desk.ask(grid, "function () { return this.ariaRowCount }") == "1", lambda: f"no order: {desk.rows('Orders')}")
 
 
+def test_an_order_that_is_opened_after_another_one_shows_nothing_of_that_one(stack: LiveStack, desk: DeskPage) -> None:
+    """Also while its answer does not come: a cancel would be for the other order."""
+    first, second = (submitted(stack, account="after", quantity=quantity, price="40000") for quantity in ("0.0023", "0.0024"))
+    desk.until_row("Orders", "0.0024", "routed")
+    desk.go(f"#order/{first['order_id']}")
+    desk.until_text("list", "Timeline", "0.0023")
+    with stack.frozen("oms"):
+        desk.go(f"#order/{second['order_id']}")
+        desk.until_text("region", "Order details", "0.0024")
+        assert "0.0023" not in desk.text("region", "Order details")
+    desk.until_text("list", "Timeline", "0.0024")
+
+
 def test_arrows_and_enter_open_an_order_and_escape_gives_the_focus_back(stack: LiveStack, desk: DeskPage) -> None:
     first, second = (submitted(stack, account="opened", quantity=quantity, price="47000") for quantity in ("0.0021", "0.0022"))
     desk.until_row("Orders", "0.0022", "filled")
