@@ -135,6 +135,20 @@ def test_an_order_that_is_opened_after_another_one_shows_nothing_of_that_one(sta
     desk.until_text("list", "Timeline", "0.0024")
 
 
+def test_limits_of_one_account_are_never_shown_as_those_of_another(stack: LiveStack, desk: DeskPage) -> None:
+    for account in ("limits-a", "limits-b"):
+        submitted(stack, account=account, quantity="0.002", price="40000")
+    desk.go("#risk?account=limits-a")
+    desk.one("table", "Limits")
+    with stack.frozen("risk"):
+        desk.go("#risk?account=limits-b")
+        chosen = "function () { return this.value }"
+        desk.until(lambda: desk.ask(desk.one("combobox", "Account"), chosen) == "limits-b", lambda: "the other account")
+        assert not desk.found("table", "Limits")
+        assert not desk.found("meter", "Buying power")
+    desk.one("table", "Limits")
+
+
 def test_arrows_and_enter_open_an_order_and_escape_gives_the_focus_back(stack: LiveStack, desk: DeskPage) -> None:
     first, second = (submitted(stack, account="opened", quantity=quantity, price="47000") for quantity in ("0.0021", "0.0022"))
     desk.until_row("Orders", "0.0022", "filled")
