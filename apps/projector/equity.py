@@ -29,6 +29,7 @@ READ_MANY: Final = 200
 WRITE_MANY: Final = 10_000
 WAITING_MAX: Final = 100_000
 """Samples held in memory while the store is away; beyond that the oldest are dropped. Those that wait are lost with the process."""
+WAIT_LEAST_S: Final = 0.001
 DAY_NS: Final = STEPS["1d"]
 ONE: Final = Decimal(1)
 
@@ -73,8 +74,9 @@ class EquitySampler:
         except Unavailable as trouble:
             self._log_trouble(str(trouble))
         while True:
-            now = self._clock.now_ns()
-            await asyncio.sleep((self._every_ns - now % self._every_ns) / 1e9)
+            due = (self._clock.now_ns() // self._every_ns + 1) * self._every_ns
+            while (wait_ns := due - self._clock.now_ns()) > 0:  # uvloop's timers may end a millisecond early
+                await asyncio.sleep(max(wait_ns / 1e9, WAIT_LEAST_S))
             await self.round()
 
     async def round(self) -> None:
