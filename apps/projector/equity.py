@@ -73,11 +73,16 @@ class EquitySampler:
             await self._prepare()  # so that readers find an empty table before the first sample
         except Unavailable as trouble:
             self._log_trouble(str(trouble))
+        due = self._next()
         while True:
-            due = (self._clock.now_ns() // self._every_ns + 1) * self._every_ns
-            while (wait_ns := due - self._clock.now_ns()) > 0:  # uvloop's timers may end a millisecond early
-                await asyncio.sleep(max(wait_ns / 1e9, WAIT_LEAST_S))
-            await self.round()
+            await asyncio.sleep(max((due - self._clock.now_ns()) / 1e9, WAIT_LEAST_S))
+            if self._clock.now_ns() >= due:  # uvloop's timers may end a millisecond early
+                await self.round()
+                due = self._next()
+
+    def _next(self) -> int:
+        """Return the begin of the next interval."""
+        return (self._clock.now_ns() // self._every_ns + 1) * self._every_ns
 
     async def round(self) -> None:
         """Sample all accounts as of the interval that began last, and write what waits."""

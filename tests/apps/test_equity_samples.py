@@ -84,7 +84,7 @@ async def test_a_timer_that_ends_before_its_time_takes_no_sample_of_the_minute_b
     monkeypatch.setattr(asyncio, "sleep", ends_early)
     with pytest.raises(EOFError):
         await house.sampler.run()
-    assert [(minute, Decimal(amount) // MINUTE_NS) for minute, _, amount in house.rows()] == [(1, 1), (2, 2)]
+    assert [(minute, int(Decimal(amount)) // MINUTE_NS) for minute, _, amount in house.rows()] == [(1, 1), (2, 2)]
 
 
 async def test_a_minute_in_which_risk_was_silent_stays_a_gap() -> None:
