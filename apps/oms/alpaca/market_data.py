@@ -9,6 +9,7 @@ from apps.oms.alpaca.bars import AlpacaBars
 from apps.oms.alpaca.catalogue import CRYPTO, EQUITY, AlpacaAsset, AssetBook
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, list_in, reply
+from apps.oms.alpaca.symbol_pages import only
 from domain.market.quotes import Market, Quote
 from domain.ports import Clock
 from domain.values import ZERO, Side
@@ -30,31 +31,45 @@ class AlpacaMarketData:
         self._age_max_ns = quote_age_max_ns
 
     async def crypto_quotes(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+        return reply(
+            {"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(list_in(request.query, "symbols"), CRYPTO)}}
+        )
 
     async def crypto_books(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"orderbooks": {asset.shown: book_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+        return reply(
+            {"orderbooks": {asset.shown: book_view(quotes) for asset, quotes in self._quoted(list_in(request.query, "symbols"), CRYPTO)}}
+        )
 
     async def crypto_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"snapshots": await self._snapshots(request, CRYPTO)})
+        return reply({"snapshots": await self._snapshots(list_in(request.query, "symbols"), CRYPTO)})
 
     async def stock_quotes(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, EQUITY)}})
+        return reply(
+            {"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(list_in(request.query, "symbols"), EQUITY)}}
+        )
 
     async def stock_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply(await self._snapshots(request, EQUITY))
+        return reply(await self._snapshots(list_in(request.query, "symbols"), EQUITY))
 
-    async def _snapshots(self, request: AlpacaRequest, kind: str) -> View:
-        quoted = list(self._quoted(request, kind))
+    async def quote_of_stock(self, request: AlpacaRequest) -> AlpacaReply:
+        """Return the quote of one symbol, which is in the path."""
+        found = {asset.shown: quote_view(quotes) for asset, quotes in self._quoted([request.rest], EQUITY)}
+        return reply(only("quote", found, request.rest))
+
+    async def snapshot_of_stock(self, request: AlpacaRequest) -> AlpacaReply:
+        found = only("snapshot", await self._snapshots([request.rest], EQUITY), request.rest)
+        return reply({"symbol": found["symbol"], **found["snapshot"]})
+
+    async def _snapshots(self, named: list[str], kind: str) -> View:
+        quoted = list(self._quoted(named, kind))
         recorded = await self._bars.recorded_of([asset for asset, _ in quoted])
         return {
             asset.shown: NOTHING_RECORDED | recorded.get(asset.symbol, {}) | {"latestQuote": quote_view(quotes)} for asset, quotes in quoted
         }
 
-    def _quoted(self, request: AlpacaRequest, kind: str) -> Iterable[tuple[AlpacaAsset, list[Quote]]]:
-        """Yield the assets of `symbols` (without it: all) that have fresh quotes with sizes on both sides."""
+    def _quoted(self, named: list[str], kind: str) -> Iterable[tuple[AlpacaAsset, list[Quote]]]:
+        """Yield the named assets (without a name: all) that have fresh quotes with sizes on both sides."""
         since_ns = self._clock.monotonic_ns() - self._age_max_ns
-        named = list_in(request.query, "symbols")
         wanted = self._assets.all if not named else {asset.symbol: asset for text in named if (asset := self._assets.find(text))}.values()
         for asset in wanted:
             quotes = self._market.quotes(asset.symbol, since_ns) if asset.asset_class == kind else []
