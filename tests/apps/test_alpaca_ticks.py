@@ -13,7 +13,7 @@ import pytest
 from domain.market.bar_history import DAY_NS, MINUTE_NS
 from domain.market.quotes import Quote
 from tests.apps import alpaca_house
-from tests.apps.alpaca_house import AlpacaHouse, trading
+from tests.apps.alpaca_house import VENUE, AlpacaHouse, trading
 from tests.apps.submits import INSTRUMENTS, instrument
 from tests.contracts.ticks import trade
 
@@ -195,6 +195,8 @@ async def test_the_latest_of_one_stock_is_what_the_list_of_stocks_has() -> None:
             assert (missing.status_code, missing.json()) == (404, {"code": 40410000, "message": f"no {name} found for AAPL"})
         house.recorded.trades = [trade("ALPHA", 1, at=house.oms.clock.now_ns() - 5, symbol="AAPL")]
         house.quote("99", "101", symbol="AAPL")
+        quote = (await read(client, "/v2/stocks/AAPL/quotes/latest"))["quote"]
+        assert {name: quote[name] for name in ("bx", "ax", "c", "z")} == {"bx": VENUE, "ax": VENUE, "c": [], "z": "C"}
         for name in ("trade", "bar", "quote"):
             several = await read(client, f"/v2/stocks/{name}s/latest", symbols="AAPL")
             assert await read(client, f"/v2/stocks/aapl/{name}s/latest") == {name: several[f"{name}s"]["AAPL"], "symbol": "AAPL"}

@@ -119,7 +119,7 @@ def trade_view(asset: AlpacaAsset, trade: VenueTrade) -> View:
     known = {"t": shown_moment(trade.at), "p": number(trade.price), "s": number(trade.quantity), "i": id_, "x": trade.venue}
     if asset.asset_class == CRYPTO:
         return known | {"tks": "B" if trade.side is Side.BUY else "S"}
-    return known | {"c": [], "z": TAPES.get(asset.exchange, OTHER_TAPE)}
+    return known | conditions_of(asset)
 
 
 def venue_quote_view(asset: AlpacaAsset, quote: VenueQuote) -> View:
@@ -127,4 +127,9 @@ def venue_quote_view(asset: AlpacaAsset, quote: VenueQuote) -> View:
     bid, ask = quote.bid if quote.bid_size else quote.bid_size, quote.ask if quote.ask_size else quote.ask_size
     sides = {"bp": number(bid), "bs": number(quote.bid_size), "ap": number(ask), "as": number(quote.ask_size)}
     known = {"t": shown_moment(quote.at), **sides, "bx": quote.venue, "ax": quote.venue}
-    return known if asset.asset_class == CRYPTO else known | {"c": [], "z": TAPES.get(asset.exchange, OTHER_TAPE)}
+    return known if asset.asset_class == CRYPTO else known | conditions_of(asset)
+
+
+def conditions_of(asset: AlpacaAsset) -> View:
+    """Return what a trade or quote of an equity has beside its numbers: no conditions, and its tape."""
+    return {"c": [], "z": TAPES.get(asset.exchange, OTHER_TAPE)}
