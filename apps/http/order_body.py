@@ -77,8 +77,7 @@ def terms_of(
         raise untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
     denial = terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only)
     denial = denial or trail_denial(instrument, terms.order_type, terms.trail)
-    if denial is None and (display := terms.display_quantity) is not None:
-        denial = display_denial(instrument, display, terms.order_type, time_in_force, quantity, price, reduce_only=terms.reduce_only)
+    denial = denial or display_denial(instrument, terms.order_type, terms)
     if denial is not None:
         raise untradable(denial)
     return terms
