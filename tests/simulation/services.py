@@ -382,8 +382,8 @@ class Gateway(Process):
         prints = market.prints(self.world.random(f"prints {self.world.loop.time()}"))
         while True:
             for host in self.hosts.values():
-                await host.trade(market.SYMBOL, next(prints))
-                await host.show(next(quotes), self.clock.now_ns())
+                host.trade(market.SYMBOL, next(prints))
+                host.show(next(quotes), self.clock.now_ns())
             await asyncio.sleep(market.QUOTE_EVERY_S)
 
 
