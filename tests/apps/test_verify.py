@@ -105,7 +105,7 @@ async def test_a_journal_that_is_gone_is_found_by_its_mark(world: World) -> None
         await world.verified()
 
 
-async def test_a_mark_that_does_not_verify_is_said_and_the_rest_is_compared(world: World) -> None:
+async def test_a_mark_that_does_not_verify_is_reported_and_the_rest_is_compared(world: World) -> None:
     def damaged() -> Head | None:
         raise Corrupt("the mark does not verify")
 
@@ -212,7 +212,7 @@ async def test_a_projector_that_is_behind_is_compared_where_it_stands(tmp_path: 
     assert [(check.counts["as_of"], check.counts["behind"]) for check in report.checks[3:5]] == [(stands, 11 - stands)] * 2
 
 
-async def test_who_does_not_answer_is_named_and_the_others_are_compared(world: World) -> None:
+async def test_a_service_that_does_not_answer_is_named_and_the_others_are_compared(world: World) -> None:
     world.positions.down = True
     report = await world.verified()
     assert (report.ok, report.complete) == (True, False)

@@ -1,7 +1,5 @@
 """The desk in a real browser on a real stack, by its roles and names, as a screen reader has it. Run by `make desk-test`."""
 
-import os
-import signal
 import time
 from typing import Final
 
@@ -15,7 +13,7 @@ from tests.stack import LiveStack
 STAYS_S: Final = 25.0
 """Longer than the page waits before it asks its worker again."""
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 SCREENS: Final = ("Trade", "Positions", "Risk", "Kill", "Venues", "Lifecycle", "Doubt", "Time travel", "Engine", "Alarms")
 COLUMNS: Final = (
@@ -78,22 +76,12 @@ def test_a_preview_is_shown_also_if_the_typing_before_it_asks_once_more(desk: De
 
 def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack: LiveStack, desk: DeskPage) -> None:
     """oms stops before it answers. When it is back, it is asked by the client_order_id; what was lost, only a person sends again."""
-    frozen = stack.pid("oms")
     desk.write_order("0.0071", "47000", account="unknown")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("oms"):
         desk.press("Enter")
         desk.until_row("Orders", "unknown", "0.0071", "sending")
         desk.until_text("status", "Ticket result", "outcome unknown")
-    finally:
-        os.kill(frozen, signal.SIGCONT)
-    desk.until(
-        lambda: "filled" in desk.text("status", "Ticket result") or desk.found("button", "Send again, same id"),
-        lambda: f"an outcome: {desk.text('status', 'Ticket result')}",
-    )
-    if desk.found("button", "Send again, same id"):
-        desk.push("Send again, same id")
-    desk.until_text("status", "Ticket result", "filled")
+    desk.until_filled()
     desk.until_row("Orders", "unknown", "0.0071", "filled")
     found = httpx.get(f"{stack.url('oms')}/orders", params={"account": "unknown"}, timeout=10).json()
     assert len(found["orders"]) == 1
@@ -304,17 +292,13 @@ def test_only_rows_in_view_have_nodes_and_the_page_asks_no_other_host(desk: Desk
     assert hosts == [desk.page.evaluate("location.host")]
 
 
-def test_stale_is_said_while_the_desk_is_frozen_and_what_was_missed_is_there_afterwards(stack: LiveStack, desk: DeskPage) -> None:
+def test_the_page_says_stale_while_the_desk_is_frozen_and_shows_afterwards_what_it_missed(stack: LiveStack, desk: DeskPage) -> None:
     """Without a reload."""
-    frozen = stack.pid("desk")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("desk"):
         words = desk.until_text("status", "Connection", "stale")
         assert "seq" in words
         assert desk.page.evaluate("document.body.dataset.connection") == "stale"
         submitted(stack, account="missed", quantity="0.0061", price="47000")
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")
     desk.until_row("Orders", "missed", "0.0061", "filled")
 
@@ -326,27 +310,19 @@ def test_a_browser_without_shared_workers_keeps_its_rows_while_the_desk_is_froze
     submitted(stack, account="kept", quantity="0.0151", price="47000")
     desk.until_row("Orders", "kept", "0.0151", "filled")
     desk.page.evaluate("import('./desk.js').then(({store}) => { window.before = store.hello })")
-    frozen = stack.pid("desk")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("desk"):
         desk.later(STAYS_S / 60)
         is_again = "import('./desk.js').then(({store}) => store.hello !== window.before)"
         desk.until(lambda: desk.page.evaluate(is_again), lambda: "the state that was received, once more")
         assert desk.shown_orders() > 0
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")
 
 
-def test_stale_is_said_while_nats_is_frozen_though_the_desk_speaks(stack: LiveStack, desk: DeskPage) -> None:
+def test_the_page_says_stale_while_nats_is_frozen_though_the_desk_answers(stack: LiveStack, desk: DeskPage) -> None:
     """What desk says of services and quotes does not make orders fresh."""
     desk.until_text("status", "Connection", "live")
-    frozen = stack.pid("nats")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("nats"):
         desk.until_text("status", "Connection", "stale")
         time.sleep(STAYS_S)
         assert desk.page.evaluate("document.body.dataset.connection") == "stale"
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")

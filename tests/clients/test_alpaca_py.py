@@ -10,7 +10,7 @@ from tests.clients.conftest import Facade
 from tests.clients.spec import ANSWERS, Oracle
 from tests.clients.watched import watch
 
-pytest.importorskip("alpaca", reason="make clients-test installs alpaca-py")
+pytest.importorskip("alpaca", reason="alpaca-py is not installed: run make clients-test, which installs it")
 
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import CryptoHistoricalDataClient

@@ -73,7 +73,7 @@ def test_what_oms_cancelled_for_reduce_only_is_named_with_the_venue_that_carried
     ]
 
 
-def test_who_asked_is_in_the_sentence() -> None:
+def test_the_sentence_names_the_requester() -> None:
     key = "PKALICE2222222222222"
     scene = check(f"""submit buy 10 @50 by={key}
                      replace 9 by=local
