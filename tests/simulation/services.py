@@ -23,6 +23,7 @@ from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
 from apps.exeq.timed_orders import TimedOrders
+from apps.exeq.trade_prints import TradePrints
 from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
@@ -39,6 +40,7 @@ from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.live_gateway.report_wire import announced_fills
 from apps.live_gateway.request_handler import RequestHandler as VenueIntake
 from apps.live_gateway.session import Sessions
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
@@ -76,7 +78,7 @@ from tests.simulation import market
 from tests.simulation.bus import Client, Network
 from tests.simulation.journal import Disk, SimJournal
 from tests.simulation.loop import OWNER
-from tests.simulation.rogue import RogueVenue
+from tests.simulation.rogue_host import RogueHost
 from tests.simulation.world import SimClock, World
 
 ORDERS = "oms.journal.0"
@@ -331,21 +333,8 @@ class Exeq(Process):
         self.spawn(InDoubtRoutes(client, self.executor).run())
         trailing = TrailingStops(self.executor, executions, market.INSTRUMENTS, switch.forbids, TRAIL_EVERY_NS)
         self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns, trailing).run())
+        self.spawn(TradePrints(client, market.LISTED, quotes.trades, self.clock, lambda: executions.held.on_trades).run())
         self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
-
-
-class RogueHost(VenueHost):
-    """The host of a venue that misbehaves."""
-
-    def __init__(self, ground: Ground, *args: Any) -> None:
-        self._ground = ground
-        super().__init__(*args)
-
-    def _new_venue(self) -> RogueVenue:
-        settings, world = self.settings, self._ground.world
-        chance = world.random(f"rogue {self.name} {world.loop.time()}")
-        rules = settings.maker_bps, settings.taker_bps, settings.rules
-        return RogueVenue(self.name, self.instruments, *rules, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
 
 
 class Gateway(Process):
@@ -365,8 +354,8 @@ class Gateway(Process):
         self.spawn(sessions.run())
         await intake.listen(client)
         await sessions.listen(client)
-        audience = QuotedVenues(self.hosts)
-        self.spawn(audience.heartbeat())
+        self.trades = SimulatedTrades(self.hosts, publisher.put, self.clock)
+        self.spawn(QuotedVenues(self.hosts, self.trades).heartbeat())
         self.spawn(self._quotes())
 
     def _host(self, name: str, publisher: Publisher) -> VenueHost:
@@ -384,6 +373,7 @@ class Gateway(Process):
             for host in self.hosts.values():
                 host.trade(market.SYMBOL, next(prints))
                 host.show(next(quotes), self.clock.now_ns())
+            self.trades.traded(market.SYMBOL, next(prints))
             await asyncio.sleep(market.QUOTE_EVERY_S)
 
 
