@@ -18,6 +18,7 @@ from apps.connections.order_rules import order_rules_of
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
+from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
@@ -124,11 +125,13 @@ def _watch_held(
     instruments: Mapping[str, Instrument],
     switch: ExeqKillSwitch,
 ) -> None:
-    """Start what releases the orders that wait here for a price or a time."""
+    """Start what releases the orders that wait here for a price or a time, and what works parents."""
     every_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS)
     trailing = TrailingStops(executor, executor.executions, instruments, switch.forbids, every_ns)
     chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns, trailing).run, tasks.STOPS)
     chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
+    algos = Algos(executor, executor.executions, market, instruments, clock, quote_age_max_ns, switch.forbids)
+    chassis.spawn(algos.run, tasks.ALGOS)
 
 
 def _follow_trades(
