@@ -188,8 +188,6 @@ class AlgoReader:
         if day and end_at is None:
             end_at = max(calendar.session_end(self._clock.now_ns()) for calendar in self._hours(found.symbol))
         params, seeded = self.params(found.strategy, found.params)
-        if params.child is ChildPlace.MARKET and limit_price is not None:
-            raise unsupported("param_unsupported", "a child at the market cannot keep the limit_price", "/params/child")
         return AlgoTerms(
             algo_id=algo_id_of(account, client_algo_id),
             account=account,

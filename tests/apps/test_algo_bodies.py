@@ -27,7 +27,6 @@ from tests.apps.oms_house import living
         ({"params": {"participation_max_pct": 101}}, 422, "param_out_of_range", "/params/participation_max_pct"),
         ({"params": {"pause_on": {"spread_bps_max": 0}}}, 422, "param_out_of_range", "/params/pause_on/spread_bps_max"),
         ({"params": {"child_quantity_min": 2, "child_quantity_max": 1}}, 422, "param_out_of_range", "/params/child_quantity_min"),
-        ({"params": {"child": "market"}}, 422, "param_unsupported", "/params/child"),
         ({"params": {"offset_ticks": 1.5}}, 400, "malformed", "/params/offset_ticks"),
         ({"end_at": ...}, 422, "end_at_required", "/end_at"),
         ({"end_at": "2020-01-01T00:00:00Z"}, 422, "end_at_in_past", "/end_at"),
