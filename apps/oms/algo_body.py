@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import exact_number, identifier, read_object, unreadable
+from apps.http.body import exact_number, identifier, moment, read_object, unreadable
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import ID, ID_PATTERN, NUMBER, OPTIONAL_NUMBER, PRICE, described
-from apps.oms.submit_body import TermsReader, moment
+from apps.oms.submit_body import TermsReader
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.market.trading_hours import ALWAYS, Calendar
 from domain.order.algo import (

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from apps.http.app import Exact
-from apps.http.body import exact_number
+from apps.http.body import exact_number, moment
 from apps.http.caller import caller_of
 from apps.http.problem import malformed, problem_doc
 from apps.http.schema import schema_of
@@ -19,12 +20,12 @@ from apps.oms.algos import AlgoHandler, question
 from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
 from apps.oms.routes import readable
 from apps.oms.submit import untradable
-from apps.oms.submit_body import TermsReader, moment
+from apps.oms.submit_body import TermsReader
 from domain.instruments import Denial, Instrument, display_denial
 from domain.order.algo import LIVE, AlgoFilter, AlgoState, AlgoTerms, Parent, Strategy
 from domain.order.algo_commands import AmendAlgo
 from domain.ports import Clock
-from domain.values import OrderType, TimeInForce
+from domain.values import OrderType
 
 NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: problem_doc("`algo_not_found`")}
 ENDED: Final[dict[int | str, dict[str, Any]]] = {409: problem_doc("`illegal_transition`: the state of the algo does not allow it")}
@@ -114,7 +115,7 @@ class AlgoDoor:
             denial = Denial("price_required")
         if denial is None and display is not None:
             instrument = self._instruments[terms.symbol]
-            denial = display_denial(instrument, display, OrderType.LIMIT, TimeInForce.GTC, terms.quantity, terms.limit_price)
+            denial = display_denial(instrument, OrderType.LIMIT, replace(question(terms), display_quantity=display))
         if denial is not None:
             raise untradable(denial)
 

@@ -13,6 +13,7 @@ from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats, stores
+from apps.connections.order_rules import calendars_of, hours_of, icebergs_of
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
 from apps.journal.algo_reactions import AlgoBounds
@@ -53,7 +54,6 @@ from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
 from apps.oms.submit_endpoint import SubmitEndpoint
 from apps.oms.unsequenced_reports import UnsequencedVenues
-from apps.oms.venue_hours import calendars_of, hours_of
 from apps.runtime import metrics as metrics_page
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
@@ -280,7 +280,7 @@ def _reader(
 ) -> TermsReader:
     orders, hours = chassis.settings.order_management, hours_of(venues.values())
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
+    icebergs = icebergs_of(venues.values())
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))

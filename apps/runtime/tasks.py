@@ -89,6 +89,7 @@ EXECUTOR: Final = _vital("executor", "nothing would be routed, without a notice"
 VENUES_UPKEEP: Final = _housekeeping("venues upkeep", "venues are compared with the journal at the next interval")
 DOUBTS: Final = _housekeeping("doubts", "silent routes are queried, and cancels repeated, a little later; nothing is sent twice")
 STOPS: Final = _housekeeping("stops", "stop orders are triggered a little later")
+TRADE_PRINTS: Final = _housekeeping("trade prints", "trailing stops on the last trade follow it a little later")
 TIMED: Final = _housekeeping("timed orders", "orders for an opening or closing are routed a little later, or expire with the session")
 ALGOS: Final = _housekeeping("algos", "slices that were missed are made up for by the rule of their parent")
 
@@ -177,6 +178,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         LOCAL_SWITCHES,
         DOUBTS,
         STOPS,
+        TRADE_PRINTS,
         TIMED,
         ALGOS,
         VENUES_UPKEEP,

@@ -240,7 +240,7 @@ def malformed(route: Route, body: bytes) -> None:
 
 
 def test_odd_letters_in_addresses_and_parameters_are_no_fault_of_ours(running: LiveStack, routes: list[Route]) -> None:
-    """Halves of pairs, as UTF-8 that is none, overlong forms and bytes that are no text."""
+    """Halves of surrogate pairs, in escapes and in invalid UTF-8, overlong forms, and bytes that are no text."""
     odd = ("%ED%A0%80", "%ED%B0%80%ED%A0%80", "%C0%AF", "%FF%FE", "%F4%90%80%80", "%u d800".replace(" ", ""))
     services = {name: Doors(running, name) for name in SERVICES}
     for route in routes:

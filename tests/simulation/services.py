@@ -24,6 +24,7 @@ from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
 from apps.exeq.timed_orders import TimedOrders
+from apps.exeq.trade_prints import TradePrints
 from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
@@ -40,6 +41,7 @@ from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.live_gateway.report_wire import announced_fills
 from apps.live_gateway.request_handler import RequestHandler as VenueIntake
 from apps.live_gateway.session import Sessions
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
 from apps.oms.algo_upkeep import AlgoUpkeep
 from apps.oms.algos import AlgoHandler
@@ -80,7 +82,7 @@ from tests.simulation import market
 from tests.simulation.bus import Client, Network
 from tests.simulation.journal import Disk, SimJournal
 from tests.simulation.loop import OWNER
-from tests.simulation.rogue import RogueVenue
+from tests.simulation.rogue_host import RogueHost
 from tests.simulation.world import SimClock, World
 
 ORDERS = "oms.journal.0"
@@ -272,8 +274,7 @@ class RiskService(Process):
         self.orders = JournalSubscription(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
         journal = self.journal(self.ground.controls)
         blocks = JournalSubscription(journal, CONTROL_COMMITS, events_into(controls.apply), after=Head(), wait_s=0)
-        gate = Readiness(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
-        self.gate = gate
+        gate = self.gate = Readiness(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
         self.spawn(self.orders.run())
         self.spawn(snapshots.run(self.orders))
         self.spawn(blocks.run())
@@ -281,7 +282,8 @@ class RiskService(Process):
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        handler = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
+        service = CheckService(self.risk, gate, measures, market.RULES, self.clock)
+        handler = CheckHandler(client, service, measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
         await handler.start()
         if self.unit:
             self.unit.decide, self.unit.decide_list = handler.decide, handler.decide_list
@@ -330,22 +332,9 @@ class Exeq(Process):
         trailing = TrailingStops(self.executor, executions, market.INSTRUMENTS, switch.forbids, TRAIL_EVERY_NS)
         age = rules.quote_age_max_ns
         self.spawn(StopOrders(self.executor, executions, quotes, self.clock, age, trailing).run())
+        self.spawn(TradePrints(client, market.LISTED, quotes.trades, self.clock, lambda: executions.held.on_trades).run())
         self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, age).run())
         self.spawn(Algos(self.executor, executions, quotes, market.INSTRUMENTS, self.clock, age, switch.forbids).run())
-
-
-class RogueHost(VenueHost):
-    """The host of a venue that misbehaves."""
-
-    def __init__(self, ground: Ground, *args: Any) -> None:
-        self._ground = ground
-        super().__init__(*args)
-
-    def _new_venue(self) -> RogueVenue:
-        settings, world = self.settings, self._ground.world
-        chance = world.random(f"rogue {self.name} {world.loop.time()}")
-        rules = settings.maker_bps, settings.taker_bps, settings.rules
-        return RogueVenue(self.name, self.instruments, *rules, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
 
 
 class Gateway(Process):
@@ -365,8 +354,8 @@ class Gateway(Process):
         self.spawn(sessions.run())
         await intake.listen(client)
         await sessions.listen(client)
-        audience = QuotedVenues(self.hosts)
-        self.spawn(audience.heartbeat())
+        self.trades = SimulatedTrades(self.hosts, publisher.put, self.clock)
+        self.spawn(QuotedVenues(self.hosts, self.trades).heartbeat())
         self.spawn(self._quotes())
 
     def _host(self, name: str, publisher: Publisher) -> VenueHost:
@@ -382,8 +371,9 @@ class Gateway(Process):
         prints = market.prints(self.world.random(f"prints {self.world.loop.time()}"))
         while True:
             for host in self.hosts.values():
-                await host.trade(market.SYMBOL, next(prints))
-                await host.show(next(quotes), self.clock.now_ns())
+                host.trade(market.SYMBOL, next(prints))
+                host.show(next(quotes), self.clock.now_ns())
+            self.trades.traded(market.SYMBOL, next(prints))
             await asyncio.sleep(market.QUOTE_EVERY_S)
 
 
