@@ -171,7 +171,8 @@ async def test_an_iceberg_is_checked_for_its_whole_quantity() -> None:
 
 async def test_dust_below_the_least_notional_may_be_asked_about_where_it_only_reduces() -> None:
     house = House()
-    house.risk.instruments = {s: msgspec.structs.replace(i, notional_min=Decimal(10)) for s, i in house.risk.instruments.items()}
+    dear = {s: msgspec.structs.replace(i, notional_min=Decimal(10)) for s, i in house.risk.instruments.items()}
+    house.risk.instruments = house.rules.instruments = dear
     house.risk.fold.apply(filled(order("alice", "o", "buy", "1", "PENNY", "@100"), "1", "100", "0", State.FILLED), 1)
     dust = {"symbol": "PENNY", "side": "sell", "quantity": "0.01", "price": 100}
     async with house.http() as client:

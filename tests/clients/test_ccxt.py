@@ -49,6 +49,8 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     assert client.fetch_order_book("BTC/USDT")["asks"]
     for timeframe in ("1m", "15m", "1h", "1d", "1w", "1M"):
         assert client.fetch_ohlcv("BTC/USDT", timeframe) == [], "nothing was recorded"
+    with pytest.raises(ccxt.BadRequest, match="no market was recorded here"):
+        client.fetch_trades("BTC/USDT")
 
 
 @pytest.mark.parametrize(
