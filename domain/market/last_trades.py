@@ -1,4 +1,4 @@
-"""The last trade of each symbol that somebody needs it of, at whichever venue of the market it was."""
+"""The last trade of each symbol for which it is needed, at whichever venue of the market it was."""
 
 from decimal import Decimal
 
