@@ -42,6 +42,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     until the other exit of its list has ended.
     `display_quantity`: the order is an iceberg, of which a venue shows no more than that at a time.
     `trail`: a trailing stop, which waits at exeq in any case. Its `stop_price` is the first one, if the client gave one.
+    `extended_hours`: the client asked for trading outside the session; only orders for venues that never close have it.
     """
 
     account: str
@@ -65,6 +66,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     quote: Candidate | None = None
     display_quantity: Decimal | None = None
     trail: Trail | None = None
+    extended_hours: bool = False
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):

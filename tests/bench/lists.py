@@ -8,7 +8,7 @@ import gc
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -88,37 +88,32 @@ def commits(count: int, lines: str, roles: Sequence[str]) -> Iterator[list[Order
             yield list(ORDER_COMMITS.decode(text.encode()).events)
 
 
-def in_oms(count: int, roles: Sequence[str]) -> object:
+SERVICES: Final = ("oms", "risk", "exeq")
+
+
+def folded(services: Collection[str], count: int, roles: Sequence[str]) -> object:
+    """Return the folds of these services over the same events: a unit decodes each commit of its own once for all of them."""
     book = OrderRepository(MemoryOrderStore())
-    for events in commits(count, "", roles):
-        for order_id in dict.fromkeys(event.order_id for event in events):
-            book.apply(None, [event for event in events if event.order_id == order_id])
-    return book
-
-
-def in_risk(count: int, roles: Sequence[str]) -> object:
-    fold = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
-    for seq, events in enumerate(commits(count, "", roles), 1):
-        for event in events:
-            fold.apply(event, seq)
-    return fold
-
-
-def in_exeq(count: int, roles: Sequence[str]) -> object:
+    risk = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
     executions = Executions()
-    for events in commits(count, "", roles):
+    for seq, events in enumerate(commits(count, "", roles), 1):
+        for order_id in dict.fromkeys(event.order_id for event in events if "oms" in services):
+            book.apply(None, [event for event in events if event.order_id == order_id])
         for event in events:
-            executions.apply(event)
-    return executions
+            if "risk" in services:
+                risk.apply(event, seq)
+            if "exeq" in services:
+                executions.apply(event)
+    return book, risk, executions
 
 
-def bytes_a_leg(fold: Callable[[int, Sequence[str]], object], count: int) -> float:
+def bytes_a_leg(services: Collection[str], count: int) -> float:
     """What the two held legs of a bracket add to the memory of its entry."""
     taken = []
     for roles in (("entry",), ("entry", "take_profit", "stop_loss")):
         gc.collect()
         tracemalloc.start()
-        kept = fold(count, roles)
+        kept = folded(services, count, roles)
         gc.collect()
         taken.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
@@ -153,7 +148,7 @@ def look_ms(count: int) -> tuple[float, float]:
 
 
 def held(count: int) -> None:
-    sizes = {name: bytes_a_leg(fold, count) for name, fold in (("oms", in_oms), ("risk", in_risk), ("exeq", in_exeq))}
+    sizes = {name: bytes_a_leg((name,), count) for name in SERVICES} | {"a unit": bytes_a_leg(SERVICES, count)}
     print(f"{count} lists, bytes a held leg: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items()))
     median, longest = look_ms(count)
     print(f"{count} stops asleep, a look at the market: CPU median {median:.2f} ms, longest {longest:.2f} ms")

@@ -195,6 +195,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
         *_timed(day.now_ns),
         *_trails(day.now_ns),
         *parent_commits(day.now_ns),
+        *_extended(day),
     ]
 
 
@@ -332,3 +333,8 @@ def _trailing(name: str, trail: Trail, lines: Sequence[str], now: int) -> Iterat
         for event in events:
             order = evolve(order, event)
         yield events
+
+
+def _extended(day: Day) -> list[tuple[e.OrderEvent, ...]]:
+    """An order of a client that asked for trading outside the session."""
+    return [day.play(line) for line in ("late submit buy 3 @50 | extended_hours=true", "late route PAPER_A", "late ack V50")]
