@@ -53,7 +53,7 @@ TICKS: Final = "ticks.>"
 DEPTHS: Final = "depth.>"
 """Books behind quotes, for exeq and paper venues alone: all other readers of quotes would pay for levels that they do not use."""
 PRINTS: Final = "prints.>"
-"""Trades at venues of the market, for paper venues alone: they estimate with them how much is ahead of an order."""
+"""Trades at venues of the market: paper venues estimate with them how much is ahead of an order, trailing stops may follow them."""
 CONTROL_EVENTS: Final = "risk.control.>"
 PRICES: Final = "prices.>"
 PRICES_CHANGED: Final = "prices.changed"
@@ -96,6 +96,16 @@ def owner(service: str, shard: int | str) -> str:
 
 def requests(venue: str, shard: int) -> str:
     return f"venue.{venue}.requests.{shard}"
+
+
+def requests_of(venue: str) -> str:
+    """Return the subject of the requests of all shards to a venue."""
+    return f"venue.{venue}.requests.*"
+
+
+def sessions_of(venue: str) -> str:
+    """Return the subject of the session requests of all shards to a venue."""
+    return f"venue.{venue}.session.*"
 
 
 def reports(venue: str, shard: int) -> str:

@@ -14,9 +14,11 @@ from adapters.local_kills import DIRECTORY, LocalKills
 from apps.connections import access, control_journal, feeds, journals, nats
 from apps.connections.controls import Scopes
 from apps.connections.depths import Depths
+from apps.connections.order_rules import order_rules_of
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
+from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
@@ -29,6 +31,7 @@ from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.stop_orders import StopOrders
 from apps.exeq.timed_orders import TimedOrders
+from apps.exeq.trade_prints import TradePrints
 from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
@@ -43,7 +46,7 @@ from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
 from domain.instruments import Instrument
-from domain.market.quotes import STALE, Market, Quote
+from domain.market.quotes import STALE, Listed, Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
 
@@ -98,6 +101,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
     _watch_held(chassis, executor, market, clock, rules.quote_age_max_ns, instruments, switch)
+    _follow_trades(chassis, client, market, feeds.listed(instruments, listed, settings.market), clock, executions)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
@@ -107,7 +111,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
         own |= {"quotes": ticks.stats(), "requests_dropped": publisher.dropped} | ({} if depths is None else {"depths": depths.stats()})
         return own | switch.stats()
 
-    routes = _router(executor, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
+    routes = _router(chassis, executor, market, instruments, listed, switch, publisher, clock)
     routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
 
@@ -121,11 +125,22 @@ def _watch_held(
     instruments: Mapping[str, Instrument],
     switch: ExeqKillSwitch,
 ) -> None:
-    """Start what releases the orders that wait here for a price or a time."""
+    """Start what releases the orders that wait here for a price or a time, and what works parents."""
     every_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS)
     trailing = TrailingStops(executor, executor.executions, instruments, switch.forbids, every_ns)
     chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns, trailing).run, tasks.STOPS)
     chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
+    algos = Algos(executor, executor.executions, market, instruments, clock, quote_age_max_ns, switch.forbids)
+    chassis.spawn(algos.run, tasks.ALGOS)
+
+
+def _follow_trades(
+    chassis: Chassis[ExeqSettings], client: Client, market: Market, listed: Listed, clock: Clock, executions: Executions
+) -> None:
+    """Keep the last trades of symbols while a trailing stop follows them."""
+    prints = TradePrints(client, listed, market.trades, clock, lambda: executions.held.on_trades)
+    metrics.read(chassis.registry, prints.feed.series)
+    chassis.spawn(prints.run, tasks.TRADE_PRINTS)
 
 
 async def _follow_market(
@@ -151,17 +166,19 @@ async def _follow_market(
 
 
 def _router(
+    chassis: Chassis[ExeqSettings],
     executor: Executor,
     market: Market,
     instruments: Mapping[str, Instrument],
-    scopes: Scopes,
+    venues: Mapping[str, VenueSettings],
     switch: ExeqKillSwitch,
     publisher: Publisher,
     clock: Clock,
 ) -> APIRouter:
     routes = router(executor, market, clock)
-    routes.include_router(route_preview.router(executor, instruments))
-    routes.include_router(local_kill_endpoint.router(switch, publisher, scopes, clock))
+    rules = order_rules_of(instruments, venues.values(), chassis.keys.may_trade, clock)
+    routes.include_router(route_preview.router(executor, rules, clock))
+    routes.include_router(local_kill_endpoint.router(switch, publisher, Scopes(instruments, venues), clock))
     return routes
 
 

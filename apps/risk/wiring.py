@@ -16,6 +16,7 @@ from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.access import AccessAcks, ready_with_keys
 from apps.connections.controls import Scopes, connections, events_into
+from apps.connections.order_rules import order_rules_of
 from apps.connections.unit import Unit
 from apps.http import tls
 from apps.journal.end import JournalEnd
@@ -89,7 +90,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     journal_follower = JournalSubscription(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
 
     gate = Readiness(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
-    check_service = CheckService(risk, gate, measures)
+    rules = order_rules_of(catalogue.instruments, venues.values(), chassis.keys.may_trade, clock)
+    check_service = CheckService(risk, gate, measures, rules, clock)
     chassis.ready.set("journal", False, "catching up with the journal")
     chassis.spawn(journal_follower.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(gate.open, tasks.OPENING)
@@ -106,7 +108,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
-    check_http = CheckEndpoint(risk, check_service, measures)
+    check_http = CheckEndpoint(risk, check_service, measures, rules, clock)
     routes = check_http.router()
     for part in (control_http, access_http, _decisions(chassis)):
         routes.include_router(part.router())
@@ -168,6 +170,7 @@ def limits_of(checks: RiskChecksSection) -> Limits:
         enabled=frozenset(checks.enabled),
         order_notional_max=checks.max_order_size_usd,
         order_quantity_max=checks.max_order_size_shares,
+        algo_notional_max=checks.algo_order_usd_max,
         position_notional_max=checks.max_position_size_usd,
         concentration_max=_fraction(checks.max_concentration_pct),
         buying_power_initial=checks.initial_buying_power_usd,

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from domain.instruments import Instrument, is_too_small
 from domain.order import events as e
+from domain.order.algo import CHILD
 from domain.order.group import ListType, OrderGroup, Role
 from domain.order.order import Order, evolve
 from domain.order.slot import asked, may_follow, part, stopped, traded
@@ -57,7 +58,7 @@ class ListGrowth:
         if lead is not None:
             self._followed(lead, event)
         elif isinstance(event, e.OrderSubmitted):
-            if event.group_id:
+            if event.group_id and event.role != CHILD:
                 self.new[event.order_id] = evolve(None, event)
         elif isinstance(event, e.ListExtended):
             self.new.pop(event.member, None)

@@ -36,11 +36,11 @@ from domain.ports import Fenced, Head, Unavailable
 from domain.risk.exposure import Exposure
 from domain.risk.list_growth import ListGrowth
 from domain.values import ZERO, Side
-from tests.simulation import planted_wire
+from tests.simulation import planted_algos, planted_wire
 from tests.simulation.journal import Disk
 from tests.simulation.planting import PLANTS, Patch, plant
 
-__all__ = ["PLANTS", "planted_wire"]
+__all__ = ["PLANTS", "planted_algos", "planted_wire"]
 
 
 # The log

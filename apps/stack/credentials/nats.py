@@ -172,6 +172,7 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
             subjects.service_stats("exeq"),
             subjects.owner("exeq", "*"),
             DEPTHS,
+            PRINTS,
             *ANNOUNCED,
         ),
         ORDERS,
@@ -179,7 +180,7 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
         ACCESS,
     ),
     "live-gateway": _reading(
-        (REPORTS, FILLS, TICKS, DEPTHS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", DESK, OPERATOR, ADMIN)),
+        (REPORTS, FILLS, TICKS, DEPTHS, PRINTS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", DESK, OPERATOR, ADMIN)),
         (REQUESTS, SESSIONS, subjects.access_questions("live-gateway"), subjects.service_stats("live-gateway"), DEPTHS, PRINTS, *ANNOUNCED),
         VENUES,
         ACCESS,
