@@ -1,5 +1,6 @@
 """The lease store's keys and values. A lease says who should own a shard. It may be wrong: the journal decides who does."""
 
+import re
 from typing import Final
 
 import msgspec
@@ -10,6 +11,7 @@ SHARD: Final = "shard"
 VENUE: Final = "venue"
 
 SHARDS_MAX: Final = 64
+KEY: Final = re.compile(rf"{CLUSTER}|{SHARD}\.\d{{1,2}}|({UNIT}|{VENUE})\.[A-Za-z0-9_-]{{1,64}}", re.ASCII)
 
 
 class OtherShards(Exception):
