@@ -12,7 +12,7 @@ import structlog
 from adapters.codec import ORDER_COMMITS, encode
 from apps.journal.watermark import verify_chain
 from apps.runtime.failpoint import failpoint
-from domain.execution.owner import NO_OWNER, owner_of
+from domain.execution.owner import NO_OWNER, owner_after
 from domain.order import events as e
 from domain.order.holdings import Holdings, Key
 from domain.order.index import OrderFilter, Orders, lead_of, note, reported_by
@@ -209,7 +209,7 @@ class OrderRepository:
         seq, seen = head.seq, dict[str, bool]()
         for event in events:
             if isinstance(event, e.OF_NO_ORDER):
-                self.owner = owner_of(event, head.n) if isinstance(event, e.ShardTaken) else self.owner
+                self.owner = owner_after(self.owner, event, head.n)
                 continue
             order = self.find(event.order_id)
             if event.order_id not in seen:
