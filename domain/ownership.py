@@ -17,6 +17,9 @@ TRUST_NS: Final = LEASE_NS - 500_000_000
 GAP_NS: Final = 1_200_000_000
 """A longer time between two of the unit's own heartbeats in its watch is a time in which the lease store did not answer."""
 RENEW_NS: Final = 1_000_000_000
+"""The pace of an owner's renewals, and of the proofs that it appends where renewals prove nothing."""
+BEAT_NS: Final = 500_000_000
+"""The pace of a unit's heartbeats: twice as fast, so that one late heartbeat makes no gap."""
 RANK_NS: Final = 500_000_000
 RANK_MAX: Final = 2
 """Units of this rank and behind it wait equally long."""
@@ -162,10 +165,16 @@ class ShardOwnership:
 
     # What the unit does
 
-    def taking(self, revision: int) -> None:
-        """The lease was written for this unit, expecting `self.revision`. Next: read the journal to its end."""
+    def taking(self, revision: int) -> bool:
+        """The lease was written for this unit, expecting `self.revision`. Next: read the journal to its end.
+
+        Return False if another unit has written the lease since.
+        """
+        if revision < self.revision:
+            return False
         self.phase, self.revision, self.holder = Phase.TAKING, revision, self._units.unit
         self._end = self.n
+        return True
 
     def ends(self, n: int, now: int) -> bool:
         """The journal was read to its end. Return whether ShardTaken may be appended there.

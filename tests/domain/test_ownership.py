@@ -61,7 +61,7 @@ class Scene:
         self.mine.released(to, int(n), self.now)
 
     def take(self, revision: str) -> None:
-        self.mine.taking(int(revision))
+        self.answer = self.mine.taking(int(revision))
 
     def ends(self, n: str) -> None:
         self.answer = self.mine.ends(int(n), self.now)
@@ -230,6 +230,12 @@ def test_a_commit_that_was_not_known_before_the_attempt_is_life(n: int, same: bo
     scene = Scene(FIRST)
     scene.play([*OWNED, "0 beats 3", "3 take 11", f"3 ends {n}"])
     assert scene.answer is same
+
+
+def test_an_attempt_ends_where_another_unit_wrote_the_lease_since() -> None:
+    scene = Scene(FIRST)
+    scene.play([*OWNED, "0 beats 3", "3 lease other 12 0", "3 take 11"])
+    assert (scene.answer, scene.mine.phase, scene.mine.holder) == (False, Phase.FOLLOWING, "other")
 
 
 def test_a_commit_that_comes_during_the_attempt_is_life_too() -> None:
