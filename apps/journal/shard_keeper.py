@@ -78,6 +78,7 @@ class ShardKeeper:
         self._units = UnitsSeen(unit)
         self._shards = {shard: ShardOwnership(shard, self._units, self._now()) for shard in seats}
         self._renewal_at: dict[int, int] = {}
+        self._draining = False
         self.takes = 0
 
     def _now(self) -> int:
@@ -112,6 +113,16 @@ class ShardKeeper:
         """Give an owned shard to another unit; to the first in rank if `to` is empty."""
         self._shards[shard].release(to)
 
+    def drain(self) -> None:
+        """Give up all shards before a stop, and take none. `drained` tells when that is done."""
+        self._draining = True
+        for mine in self._shards.values():
+            mine.release("")
+
+    @property
+    def drained(self) -> bool:
+        return self._draining and all(mine.phase is Phase.FOLLOWING for mine in self._shards.values())
+
     # The tasks
 
     async def watch(self) -> None:
@@ -132,7 +143,7 @@ class ShardKeeper:
         key, revision = unit_key(self.unit), 0
         while True:
             began = self._now()
-            able = tuple(shard for shard, mine in self._shards.items() if mine.able(began))
+            able = () if self._draining else tuple(shard for shard, mine in self._shards.items() if mine.able(began))
             try:
                 revision = await self._leases.write(key, msgspec.structs.replace(self._alive, shards=able), revision)
             except Fenced:
@@ -152,8 +163,10 @@ class ShardKeeper:
 
     async def _look(self, shard: int, mine: ShardOwnership, seat: ShardSeat) -> None:
         match mine.duty(self._now()):
-            case Duty.TAKE:
+            case Duty.TAKE if not self._draining:
                 await self._take(shard, mine, seat)
+            case Duty.HOLD if self._draining:
+                mine.release("")  # it was being taken when the drain began
             case Duty.HOLD:
                 await self._hold(shard, mine, seat)
             case Duty.STEP_DOWN:

@@ -137,6 +137,18 @@ async def test_a_planned_move_needs_no_silence(unit: MakeUnit) -> None:
     assert [event.unit for event in history if isinstance(event, ShardTaken)] == [owner.name, heir.name]
 
 
+async def test_a_unit_that_drains_gives_its_shard_up_and_takes_none(unit: MakeUnit) -> None:
+    first = unit("unit-a")
+    await first.owns()
+    first.keeper.drain()
+    assert not first.seat.trusted()
+    await until(lambda: first.keeper.drained)
+    other = unit("unit-b")
+    await other.owns()
+    assert first.keeper.drained
+    assert first.keeper.takes == 1
+
+
 async def test_a_unit_with_another_number_of_shards_does_not_join() -> None:
     # SCALE S22
     leases = MemoryLeases(MemoryBucket())

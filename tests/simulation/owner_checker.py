@@ -122,7 +122,7 @@ class OwnerChecker:
 
     def _began_again(self, unit: str, since: float) -> bool:
         """Whether a new process of the unit began since then, which does not remember what the old one lost."""
-        return any(fault.kind == "crash" and fault.whom == unit and fault.ended >= since for fault in self.faults)
+        return any(fault.kind in ("crash", "clean stop") and fault.whom == unit and fault.ended >= since for fault in self.faults)
 
     def _healthy(self, at: float) -> Iterator[str]:
         troubled = {fault.whom for fault in self.faults if fault.begun <= at and fault.ended >= at - HEALTHY_S}

@@ -10,6 +10,7 @@ from tests.simulation.owner_servers import JOURNAL, STORE, Net, Old
 from tests.simulation.owner_units import SHARDS, UNITS, UnitProcess
 
 HOUR_NS: Final = 3_600_000_000_000
+DRAIN_LOOKS_MAX: Final = 50
 UNHEARD_S: Final = 5.0
 """Long enough for another unit to find the silence and to read the journal."""
 PULSE_S: Final = (1.2, 0.5)
@@ -193,6 +194,21 @@ async def _clock_step(place: Place, chance: random.Random, whom: str, for_s: flo
 async def _server_clock(place: Place, chance: random.Random, whom: str, for_s: float) -> None:
     place.net.bucket.clock_step_s += chance.choice([-3600.0, 3600.0])
     await asyncio.sleep(for_s)
+
+
+@fault("clean stop", harmful=True)
+async def _clean_stop(place: Place, chance: random.Random, whom: str, for_s: float) -> None:
+    """The unit gives up its shards and ends, by force if that takes too long, and a new process of it begins later."""
+    unit = place.units[whom]
+    unit.keeper.drain()
+    for _ in range(DRAIN_LOOKS_MAX):
+        if unit.keeper.drained:
+            break
+        await asyncio.sleep(0.1)
+    await unit.die()
+    await asyncio.sleep(for_s)
+    if place.units[whom] is unit:
+        place.start(whom)
 
 
 @fault("move", harmful=False)
