@@ -16,6 +16,7 @@ from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.access import AccessAcks, ready_with_keys
 from apps.connections.controls import Scopes, connections, events_into
+from apps.connections.order_rules import order_rules_of
 from apps.connections.unit import Unit
 from apps.http import tls
 from apps.journal.end import JournalEnd
@@ -50,7 +51,7 @@ from domain.order.events import OrderEvent
 from domain.risk.controls import ControlEvent, Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
-from domain.risk.snapshot import OLDER_SHAPES, VERSION, RiskState
+from domain.risk.snapshot import VERSION, RiskState
 from domain.risk.var import Method
 from domain.values import MONEY_PLACES
 
@@ -82,14 +83,15 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
     measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
-    snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION, OLDER_SHAPES)
+    snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await nats.patiently(lambda: snapshots.recover(orders))
     overfills = Overfills(controls, clock)
     timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
     journal_follower = JournalSubscription(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
 
     gate = Readiness(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
-    check_service = CheckService(risk, gate, measures)
+    rules = order_rules_of(catalogue.instruments, venues.values(), chassis.keys.may_trade, clock)
+    check_service = CheckService(risk, gate, measures, rules, clock)
     chassis.ready.set("journal", False, "catching up with the journal")
     chassis.spawn(journal_follower.run, tasks.JOURNAL_FOLLOWER)
     chassis.spawn(gate.open, tasks.OPENING)
@@ -106,7 +108,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
-    check_http = CheckEndpoint(risk, check_service, measures)
+    check_http = CheckEndpoint(risk, check_service, measures, rules, clock)
     routes = check_http.router()
     for part in (control_http, access_http, _decisions(chassis)):
         routes.include_router(part.router())
