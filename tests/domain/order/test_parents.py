@@ -136,7 +136,7 @@ def test_a_parent_starts_with_its_first_slice_when_its_time_has_come() -> None:
     """)
 
 
-def test_a_pause_cancels_the_child_and_a_resumption_goes_on_with_the_next_slice() -> None:
+def test_a_pause_cancels_the_child_and_a_resumption_continues_with_the_next_slice() -> None:
     check("""
         slice 4 @50
         rest 1
