@@ -95,6 +95,9 @@ _CHANGES: Final[dict[type[e.Event], Callable[[Any, a.Parent], None]]] = {
 }
 
 
+_OWN: Final = frozenset(a.ALGO_EVENTS)
+
+
 def child_changed(parent: a.Parent, event: e.OrderEvent) -> None:
     """Apply an event of one of its children to the parent."""
     match event:
@@ -161,7 +164,7 @@ class Parents:
 
     def concerns(self, event: e.OrderEvent) -> bool:
         """Return whether the event is a known parent's, or of one of its children. Cheap: it is asked of every event."""
-        return event.order_id in self._of or type(event) in _CHANGES or type(event) is a.AlgoSubmitted
+        return type(event) in _OWN or event.order_id in self._of
 
     def apply(self, event: e.OrderEvent) -> a.Parent | None:
         """Apply the event; return its parent, or None if it concerns none."""
