@@ -46,7 +46,7 @@ from config.venues import routed_venue
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
 from domain.instruments import Instrument
-from domain.market.quotes import STALE, Listed, Market, Quote
+from domain.market.quotes import STALE, Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
 
@@ -100,8 +100,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     doubts = InDoubtRoutes(client, executor)
     doubts.on_back = reconciling.wanted
     chassis.spawn(doubts.run, tasks.DOUBTS)
-    _watch_held(chassis, executor, market, clock, rules.quote_age_max_ns, instruments, switch)
-    _follow_trades(chassis, client, market, feeds.listed(instruments, listed, settings.market), clock, executions)
+    _watch_held(chassis, client, executor, market, clock, rules.quote_age_max_ns, instruments, listed, switch)
     journals.report_readiness(chassis, orders, executor.caught_up)
     journals.keep(chassis, snapshots, orders)
     metrics.read(chassis.registry, partial(series, executor, doubts, switch, controls, publisher, clock))
@@ -118,11 +117,13 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
 
 def _watch_held(
     chassis: Chassis[ExeqSettings],
+    client: Client,
     executor: Executor,
     market: Market,
     clock: Clock,
     quote_age_max_ns: int,
     instruments: Mapping[str, Instrument],
+    venues: Mapping[str, VenueSettings],
     switch: ExeqKillSwitch,
 ) -> None:
     """Start what releases the orders that wait here for a price or a time, and what works parents."""
@@ -132,13 +133,8 @@ def _watch_held(
     chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
     algos = Algos(executor, executor.executions, market, instruments, clock, quote_age_max_ns, switch.forbids)
     chassis.spawn(algos.run, tasks.ALGOS)
-
-
-def _follow_trades(
-    chassis: Chassis[ExeqSettings], client: Client, market: Market, listed: Listed, clock: Clock, executions: Executions
-) -> None:
-    """Keep the last trades of symbols while a trailing stop follows them."""
-    prints = TradePrints(client, listed, market.trades, clock, lambda: executions.held.on_trades)
+    listed, held = feeds.listed(instruments, venues, chassis.settings.market), executor.executions.held
+    prints = TradePrints(client, listed, market.trades, clock, lambda: held.on_trades)
     metrics.read(chassis.registry, prints.feed.series)
     chassis.spawn(prints.run, tasks.TRADE_PRINTS)
 

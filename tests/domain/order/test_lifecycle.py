@@ -197,6 +197,7 @@ STORY: dict[type[e.Event], tuple[str, ...]] = {
     e.JournalAccepted: (),
     e.ShardTaken: (),
     e.ShardHeld: (),
+    e.ShardReleased: (),
 }
 
 
