@@ -123,7 +123,7 @@ def regular(parent: Parent, lot: Decimal) -> Decimal:
 
 
 def even_slice(quantity: Decimal, slices: int, lot: Decimal) -> Decimal:
-    """Return one of so many equal slices, rounded up to the lot."""
+    """Return one of `slices` equal ones, rounded up to the lot."""
     return _up(quantity, lot * slices) * lot
 
 
