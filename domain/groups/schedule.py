@@ -123,7 +123,7 @@ def regular(parent: Parent, lot: Decimal) -> Decimal:
 
 
 def even_slice(quantity: Decimal, slices: int, lot: Decimal) -> Decimal:
-    """Return one of `slices` equal ones, rounded up to the lot."""
+    """Return the quantity of each of `slices` equal parts, rounded up to the lot."""
     return _up(quantity, lot * slices) * lot
 
 
