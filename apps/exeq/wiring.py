@@ -18,6 +18,7 @@ from apps.connections.order_rules import order_rules_of
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
+from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
@@ -125,11 +126,13 @@ def _watch_held(
     venues: Mapping[str, VenueSettings],
     switch: ExeqKillSwitch,
 ) -> None:
-    """Start what releases the orders that wait here for a price or a time."""
+    """Start what releases the orders that wait here for a price or a time, and what works parents."""
     every_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS)
     trailing = TrailingStops(executor, executor.executions, instruments, switch.forbids, every_ns)
     chassis.spawn(StopOrders(executor, executor.executions, market, clock, quote_age_max_ns, trailing).run, tasks.STOPS)
     chassis.spawn(TimedOrders(executor, executor.executions, market, clock, quote_age_max_ns).run, tasks.TIMED)
+    algos = Algos(executor, executor.executions, market, instruments, clock, quote_age_max_ns, switch.forbids)
+    chassis.spawn(algos.run, tasks.ALGOS)
     listed, held = feeds.listed(instruments, venues, chassis.settings.market), executor.executions.held
     prints = TradePrints(client, listed, market.trades, clock, lambda: held.on_trades)
     metrics.read(chassis.registry, prints.feed.series)

@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -13,13 +13,14 @@ from adapters import subjects
 from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS
 from apps.connections import access, control_journal, feeds, journals, nats, stores
-from apps.connections.order_rules import hours_of, icebergs_of
+from apps.connections.order_rules import calendars_of, hours_of, icebergs_of
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
+from apps.journal.algo_reactions import AlgoBounds
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.watermark import Mark
-from apps.oms import admin, equity, history_client, instrument_list, list_routes, settle
+from apps.oms import admin, algo_assembly, equity, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
@@ -29,6 +30,7 @@ from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.stream_assembly import stream
 from apps.oms.alpaca.wiring import FacadeParts
 from apps.oms.bounded_reads import BoundedReads, RowPace
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.equity import EquityReads
 from apps.oms.expiry import OrderExpiry
@@ -64,7 +66,6 @@ from domain.groups.contingency import Rules
 from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
-from domain.market.trading_hours import Calendar
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
@@ -85,24 +86,23 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     chassis.ready.set("journal", False, "recovering")
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
     journal, mark = await _journal(chassis, client, writer)
-    positions, fills = stores.positions(chassis), stores.fills(chassis)
-    market, controls = Market(), Controls()
+    positions, fills, market, controls = stores.positions(chassis), stores.fills(chassis), Market(), Controls()
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
     metrics, negative = OmsMetrics(chassis.registry), negative_prices(instruments.values())
     host = _host(chassis, journal, clock, mark, negative, unit, list_rules(instruments, controls))
     _follow_access(chassis, client, host)
     risk = RiskClient(client, _bounds(settings)) if unit is None else RiskInProcess(unit)
-    publisher = Publisher(client)
-    sessions = _sessions(client, host, venues, settings.journal.shard, chassis.fail)
+    publisher, sessions = Publisher(client), _sessions(client, host, venues, settings.journal.shard, chassis.fail)
     switch = await _follow_controls(chassis, client, host, publisher, controls)
     intake = _intake(settings, host, risk, switch)
-    expirer = OrderExpiry(host, clock, _timeout_ns(settings), _calendars(venues.values()))
+    calendars = calendars_of(venues.values())
+    expirer = OrderExpiry(host, clock, _timeout_ns(settings), calendars)
     host.on_ready, host.on_append = _on_ready(chassis, metrics, sessions, expirer), metrics.appended
     alarms, recent = OrderAlarms(metrics), RecentFills()
     host.on_landed, host.on_unrecorded = partial(_on_landed, alarms, expirer, recent), alarms.unrecorded
     await risk.start()
     await sessions.start()
-    await _take_commands(chassis, client, host, publisher, unit)
+    await _take_commands(chassis, client, host, algo_assembly.spawner(chassis, host, intake, risk), publisher, unit)
     _spawn(chassis, publisher, host, sessions, expirer)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _helper_processes(chassis)
@@ -112,14 +112,15 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     reads, keys = OrderReads(host, journal, chassis.keys.owner_of), chassis.keys
     replaces, reader = ReplaceHandler(host, risk, instruments, intake.forbidden), _reader(chassis, instruments, venues, market, clock)
     routes = router(host, reads, accounts, replaces, instruments, keys.may_trade)
-    _include(routes, instrument_list.router(instruments, venues, controls.listings), admin.router(Admin(verification)))
     lists = ListHandler(host, intake, risk, settings.groups.lists_open_max_per_account)
-    routes.include_router(list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock))
+    algos = algo_assembly.routes(settings.groups, host, intake, risk, reads, journal, reader, instruments, calendars, clock, keys.owner_of)
+    catalogue = instrument_list.router(instruments, venues, controls.listings)
+    listed = list_routes.router(lists, list_routes.ListReads(host, reads, journal, keys.owner_of), reader, clock)
+    settled = settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required")
+    _include(routes, catalogue, admin.router(Admin(verification)), listed, algos, settled)
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks, "reduce_only": reduce_only}
-    kept["lists"] = _lists_upkeep(chassis, host)
-    routes.include_router(settle.router(host, reads, negative, clock, settings.order_management.settle_second_person == "required"))
-    assets = AssetBook(instruments.values(), _calendars(venues.values()))
-    tables = _tables(chassis, routes, clock)
+    kept |= {"lists": _lists_upkeep(chassis, host), "algos": algo_assembly.upkeep(chassis, host, clock)}
+    assets, tables = AssetBook(instruments.values(), calendars), _tables(chassis, routes, clock)
     parts = FacadeParts(host, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, *tables)
 
     async def stop_intake() -> None:
@@ -156,9 +157,11 @@ async def _journal(chassis: Chassis[OmsSettings], client: Client, writer: Client
     return await journals.written_journal(client, writer, settings, subjects.ORDER_STREAM, subject), mark
 
 
-async def _take_commands(chassis: Chassis[OmsSettings], client: Client, host: ShardHost, publisher: Publisher, unit: Unit | None) -> None:
+async def _take_commands(
+    chassis: Chassis[OmsSettings], client: Client, host: ShardHost, children: ChildSpawner, publisher: Publisher, unit: Unit | None
+) -> None:
     """Accept commands from other services: over NATS, and by a direct call from services in this process."""
-    handler = CommandHandler(host, publisher, failed=chassis.fail)
+    handler = CommandHandler(host, children, publisher, failed=chassis.fail)
     await handler.start(client, chassis.settings.journal.shard)
     if unit is not None:
         unit.perform = handler.perform
@@ -262,6 +265,7 @@ def _host(
         feed=None if unit is None else unit.feed,
         negative_prices=negative,
         rules=rules,
+        bounds=AlgoBounds(settings.groups.slices_max, settings.groups.refusals_max),
     )
     chassis.ready.depend("journal's answers", host.distrusted)
     return host
@@ -297,11 +301,6 @@ def _on_landed(alarms: OrderAlarms, expirer: OrderExpiry, recent: RecentFills, l
 def _timeout_ns(settings: OmsSettings) -> int | None:
     timeout_s = settings.order_management.order_timeout_sec
     return None if timeout_s is None else int(timeout_s * 1e9)
-
-
-def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
-    """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
-    return {symbol: list(by_venue.values()) for symbol, by_venue in hours_of(venues).items()}
 
 
 def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:

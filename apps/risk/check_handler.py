@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -19,13 +20,12 @@ from adapters.codec import decoder, encode
 from apps.http.trail_body import type_of
 from apps.risk.check_service import CheckService
 from apps.risk.metrics import RiskMetrics
-from apps.runtime.logs import get_logger
 from apps.runtime.loop_share import LoopShare
 from domain.order.commands import RiskDecision, Terms
 from domain.order.trail import Trail, TrailTrigger
 from domain.values import OrderType, Side, TimeInForce
 
-log = get_logger()
+log = structlog.get_logger()
 
 REQUESTS_PENDING_MAX: Final = 4096
 """Requests that wait to be read. The NATS client drops further ones, and the sender denies them by timeout."""

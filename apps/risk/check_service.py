@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
 from apps.runtime.log_limit import LogLimit
-from apps.runtime.logs import get_logger
 from domain.execution.order_rules import OrderRules
 from domain.instruments import Denial, terms_denial
 from domain.order.commands import RiskDecision, Terms
@@ -16,7 +17,7 @@ from domain.risk.checks import ExplainedCheck
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 
-log = get_logger()
+log = structlog.get_logger()
 
 ERROR_LOG_EVERY_NS = 100_000_000
 

@@ -51,7 +51,7 @@ from domain.order.events import OrderEvent
 from domain.risk.controls import ControlEvent, Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
-from domain.risk.snapshot import OLDER_SHAPES, VERSION, RiskState
+from domain.risk.snapshot import VERSION, RiskState
 from domain.risk.var import Method
 from domain.values import MONEY_PLACES
 
@@ -83,7 +83,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
     measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
     wait_s = settings.following.follower_wait_ms / 1000
-    snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION, OLDER_SHAPES)
+    snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION)
     head = await nats.patiently(lambda: snapshots.recover(orders))
     overfills = Overfills(controls, clock)
     timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
@@ -170,6 +170,7 @@ def limits_of(checks: RiskChecksSection) -> Limits:
         enabled=frozenset(checks.enabled),
         order_notional_max=checks.max_order_size_usd,
         order_quantity_max=checks.max_order_size_shares,
+        algo_notional_max=checks.algo_order_usd_max,
         position_notional_max=checks.max_position_size_usd,
         concentration_max=_fraction(checks.max_concentration_pct),
         buying_power_initial=checks.initial_buying_power_usd,

@@ -4,7 +4,6 @@ A submit, a check and a preview of a route ask the same rules, so they refuse fo
 """
 
 from collections.abc import Callable, Container, Mapping
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -71,17 +70,15 @@ class OrderRules:
             or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
             or trail_denial(instrument, terms.order_type, terms.trail)
             or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
-            or (None if terms.display_quantity is None else self._display_denial(instrument, terms, terms.display_quantity))
+            or (None if terms.display_quantity is None else self._display_denial(instrument, terms))
             or _expiry_denial(terms, now_ns)
             or (self._auction_denial(terms) if terms.time_in_force in AT_SESSIONS else None)
         )
 
-    def _display_denial(self, instrument: Instrument, terms: Terms, display: Decimal) -> Denial | None:
+    def _display_denial(self, instrument: Instrument, terms: Terms) -> Denial | None:
         if terms.symbol not in self._icebergs:
             return Denial("display_quantity_unsupported", terms.symbol)
-        return display_denial(
-            instrument, display, terms.order_type, terms.time_in_force, terms.quantity, terms.price, reduce_only=terms.reduce_only
-        )
+        return display_denial(instrument, terms.order_type, terms)
 
     def _auction_denial(self, terms: Terms) -> Denial | None:
         """Return why the order cannot wait for an opening or closing. A leg of a list cannot."""

@@ -1,16 +1,19 @@
 """The exposure as a fold of the journal: the same events give the same sums, whatever was reserved before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from msgspec import structs
 
+from domain.instruments import Instrument
 from domain.market.listings import Listings
 from domain.order import events as e
 from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES, Role
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
+from domain.risk.list_growth import ListGrowth
+from domain.risk.parent_claims import ParentClaims
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
 from domain.values import ZERO, divide, signed
 
@@ -33,7 +36,7 @@ class RiskFold:
     remember the trades at other rates than today's.
     """
 
-    def __init__(self, exposure: Exposure, listings: Listings) -> None:
+    def __init__(self, exposure: Exposure, listings: Listings, instruments: Mapping[str, Instrument]) -> None:
         self.exposure = exposure
         self._listings = listings
         self.seq = 0
@@ -43,12 +46,18 @@ class RiskFold:
         """Legs that wait to be released. They only close what their entry opens, so they count nothing before it trades."""
         self._legs: dict[str, list[str]] = {}
         """Those legs, by their entry."""
+        self._claims = ParentClaims(exposure, self._rate)
         self._entry: e.OrderSubmitted | None = None
         """The newest entry: its legs follow in the same commit."""
+        self._growth = ListGrowth(exposure, instruments)
 
     def holds_back(self, order_id: str) -> bool:
         """Return whether the order is a leg that waits to be released."""
         return order_id in self._held
+
+    def has_parent(self, algo_id: str) -> bool:
+        """Return whether a parent may make children."""
+        return self._claims.has(algo_id)
 
     def state(self) -> RiskState:
         """Return the state from the journal alone: equal after the same events, whatever was reserved and whatever the prices are."""
@@ -62,6 +71,8 @@ class RiskFold:
             earlier,
             tuple(self._held.values()),
             pooled_of(self.exposure),
+            self._growth.state(),
+            *self._claims.state(),
         )
 
     def restore(self, state: RiskState) -> None:
@@ -76,6 +87,8 @@ class RiskFold:
         for row in state.held:
             self._hold(row)
         restore(self.exposure, state.accounts, state.pooled)
+        self._growth.restore(state.growing)
+        self._claims.restore(state.parents, state.children)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
         self.seq = seq
@@ -98,6 +111,8 @@ class RiskFold:
             self._submitted.pop(order_id, None)
             self._let_go(order_id)
             self.exposure.closed(order_id)
+        self._growth.apply(event)
+        self._claims.apply(event)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:
         terms = self._submitted.pop(event.order_id)

@@ -71,7 +71,7 @@ async def test_a_replace_of_the_trail_is_a_new_order_of_the_same_kind_of_trail()
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
-        ({}, 40010001, "trail_price: or trail_percent is required"),
+        ({}, 40010001, "trail_price or trail_percent is required"),
         ({"trail_price": 1, "trail_percent": 1}, 40010001, "trail_percent: cannot be given together with trail_price"),
         ({"trail_price": "x"}, 40010001, "trail_price must be"),
         ({"trail_price": 1, "trail_trigger": "close"}, 40010001, "trail_trigger"),

@@ -84,9 +84,8 @@ class Journaled:
     def looks(self) -> list[str]:
         words = []
         for command in self.trailing.look(self.stops._seen, self.stops._traded, self.clock.now):
-            found = self.take(command)
             assert isinstance(command, c.TrailStop | c.TriggerOrder)
-            self.commits.append(command)
+            found = self.take(command)
             words += [f"{name} {command.stop_price}" for name in found]
         return words
 

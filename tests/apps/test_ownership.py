@@ -13,6 +13,7 @@ from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
 from apps.exeq.ownership import Ownership
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from domain.execution.owner import Owner
 from domain.order import commands as c
@@ -37,7 +38,8 @@ class Desk:
         self.store = store
         self.said = Said()
         self.host = ShardHost(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
-        self.desk = CommandHandler(self.host, self.said, failed=pytest.fail)  # type: ignore[arg-type]
+        children = ChildSpawner(self.host, None, None)  # type: ignore[arg-type]
+        self.desk = CommandHandler(self.host, children, self.said, failed=pytest.fail)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.host.run())
 
     async def asks(self, *commands: c.Command) -> list[dict[str, Any]]:
@@ -73,7 +75,7 @@ def events(log: MemoryLog) -> list[e.OrderEvent]:
     return [event for _, payload in log.commits for event in ORDER_COMMITS.decode(payload).events]
 
 
-async def test_a_take_over_needs_the_epoch_of_now_so_that_a_late_or_doubled_one_takes_nothing(desk: Desk) -> None:
+async def test_a_take_over_needs_the_current_epoch_so_that_a_late_or_doubled_one_takes_nothing(desk: Desk) -> None:
     assert (await desk.asks(take("a")))[0]["ok"]
     assert desk.host.book.owner == Owner("unit-0", "a", 1)
     for late in (take("a"), take("b"), take("b", 7)):
@@ -95,7 +97,7 @@ async def test_an_unreadable_name_takes_nothing(desk: Desk, command: c.TakeShard
     assert not desk.log.commits
 
 
-async def test_only_the_owner_of_now_may_have_routes_recorded(desk: Desk) -> None:
+async def test_only_the_current_owner_may_have_routes_recorded(desk: Desk) -> None:
     await desk.host.perform(given.submit(given.terms()))
     await desk.asks(take("a"))
     await desk.asks(take("b", 2))

@@ -201,7 +201,7 @@ async def test_the_documentation_names_every_field_that_the_door_reads() -> None
     assert set(CHECK_SCHEMA["properties"]) == set(CheckBody.__struct_fields__)
 
 
-async def test_the_limits_are_told_with_their_version_and_origin() -> None:
+async def test_the_limits_are_shown_with_their_version_and_origin() -> None:
     async with House(short_accounts=frozenset({"hedger"})).http() as client:
         found = (await client.get("/risk/limits?account=hedger")).json()
         bad = await client.get("/risk/limits?account=a.b")
@@ -375,7 +375,7 @@ async def test_an_exit_is_checked_as_if_its_entry_had_traded() -> None:
     ({"entry": {"side": "buy", "quantity": "x"}}, "/entry/quantity"),
     ({"entry": {"side": "buy", "quantity": "1"}, "order_id": "o1"}, "/entry"),
 ])  # fmt: skip
-async def test_an_entry_that_is_none_is_refused_at_its_field(changes: dict[str, Any], pointer: str) -> None:
+async def test_an_invalid_entry_is_refused_at_its_field(changes: dict[str, Any], pointer: str) -> None:
     async with House().http() as client:
         answer = await client.post("/check", content=text(**changes))
     assert (answer.status_code, answer.json()["pointer"]) == (400, pointer)

@@ -44,7 +44,7 @@ LEAVES = ("/docs", "/openapi.json")
 
 
 def health(good: str, bad: str) -> Health:
-    return Health(good, bad, structlog.stdlib.get_logger())
+    return Health(good, bad, structlog.get_logger())
 
 
 @dataclass

@@ -94,7 +94,7 @@ SERVICES: Final = ("oms", "risk", "exeq")
 def folded(services: Collection[str], count: int, roles: Sequence[str]) -> object:
     """Return the folds of these services over the same events: a unit decodes each commit of its own once for all of them."""
     book = OrderRepository(MemoryOrderStore())
-    risk = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings())
+    risk = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
     executions = Executions()
     for seq, events in enumerate(commits(count, "", roles), 1):
         for order_id in dict.fromkeys(event.order_id for event in events if "oms" in services):

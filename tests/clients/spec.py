@@ -50,6 +50,22 @@ DATA: Final = {
     "/v1beta3/crypto/us/latest/trades": "crypto_latest_trades_resp",
     "/v1beta3/crypto/us/latest/quotes": "crypto_latest_quotes_resp",
     "/v1beta3/crypto/us/latest/orderbooks": "crypto_latest_orderbooks_resp",
+    "/v1beta3/crypto/us/trades": "crypto_trades_resp",
+    "/v1beta3/crypto/us/quotes": "crypto_quotes_resp",
+    "/v2/stocks/trades": "stock_trades_resp",
+    "/v2/stocks/quotes": "stock_quotes_resp",
+    "/v2/stocks/bars": "stock_bars_resp",
+    "/v2/stocks/auctions": "stock_auctions_resp",
+    "/v2/stocks/AAPL/trades": "stock_trades_resp_single",
+    "/v2/stocks/AAPL/quotes": "stock_quotes_resp_single",
+    "/v2/stocks/AAPL/bars": "stock_bars_resp_single",
+    "/v2/stocks/AAPL/auctions": "stock_auctions_resp_single",
+    "/v2/stocks/AAPL/trades/latest": "stock_latest_trades_resp_single",
+    "/v2/stocks/AAPL/quotes/latest": "stock_latest_quotes_resp_single",
+    "/v2/stocks/AAPL/bars/latest": "stock_latest_bars_resp_single",
+    "/v2/stocks/trades/latest": "stock_latest_trades_resp",
+    "/v2/stocks/quotes/latest": "stock_latest_quotes_resp",
+    "/v2/stocks/bars/latest": "stock_latest_bars_resp",
 }
 """Path -> schema of the answer. Snapshots are not looked at: a part that is not known is null here, and left out there."""
 
@@ -62,10 +78,11 @@ def components(document: str = DOCUMENT) -> Any:
 
 
 class Oracle:
-    """Looks at each answer that it is shown. `seen` counts the answers by method and pattern of the path."""
+    """Looks at each answer that it is shown. `seen` counts the answers by method and pattern of the path, `data_seen` market data."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[str, str, int], int] = {}
+        self.data_seen: dict[str, int] = {}
 
     def look(self, method: str, path: str, status: int, text: str) -> None:
         """Check one answer below the base. An answer without a body needs no description."""
@@ -76,9 +93,10 @@ class Oracle:
         if status >= 400:
             self._fits(ERROR, answer, f"{method} {path}")
             return
-        if path.startswith("/v1beta3/"):
+        if path.startswith(("/v1beta3/", "/v2/stocks/")):
             if (schema := DATA.get(path)) is not None:
                 self._fits({"$ref": f"#/components/schemas/{schema}"}, answer, f"{method} {path}", DATA_DOCUMENT)
+                self.data_seen[path] = self.data_seen.get(path, 0) + 1
             return
         for asked, pattern, expected, described in ANSWERS:
             if (method, status) == (asked, expected) and re.fullmatch(pattern, path):

@@ -15,6 +15,7 @@ from apps.connections.controls import ControlAck, KnownControls, connections, ev
 from apps.connections.nats import patiently
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
+from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch as SendSwitch
@@ -42,6 +43,9 @@ from apps.live_gateway.request_handler import RequestHandler as VenueIntake
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
+from apps.oms.algo_upkeep import AlgoUpkeep
+from apps.oms.algos import AlgoHandler
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.kill_switch import OmsKillSwitch
@@ -243,14 +247,16 @@ class Oms(Process):
         self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
-        desk = CommandHandler(self.host, publisher, failed=self.failed)
+        self.algos = AlgoHandler(self.host, self.intake, self.risk, LISTS_MAX)
+        children = ChildSpawner(self.host, self.intake, self.risk)
+        desk = CommandHandler(self.host, children, publisher, failed=self.failed)
         await desk.start(client, 0)  # type: ignore[arg-type]
         if unit:
             unit.perform = desk.perform
         for coroutine in (publisher.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
-        self.spawn(self.reduce_only.run())
-        self.spawn(self.list_upkeep.run())
+        for coroutine in (self.reduce_only.run(), self.list_upkeep.run(), children.run(), AlgoUpkeep(self.host, self.clock).run()):
+            self.spawn(coroutine)
         self.open = True
 
     def _on_ready(self, ready: bool) -> None:
@@ -332,9 +338,11 @@ class Exeq(Process):
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
         trailing = TrailingStops(self.executor, executions, market.INSTRUMENTS, switch.forbids, TRAIL_EVERY_NS)
-        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns, trailing).run())
+        age = rules.quote_age_max_ns
+        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, age, trailing).run())
         self.spawn(TradePrints(client, market.LISTED, quotes.trades, self.clock, lambda: executions.held.on_trades).run())
-        self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
+        self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, age).run())
+        self.spawn(Algos(self.executor, executions, quotes, market.INSTRUMENTS, self.clock, age, switch.forbids).run())
 
 
 class Gateway(Process):

@@ -147,7 +147,7 @@ def _trail(parsed: AlpacaOrderBody, asset: AlpacaAsset) -> Trail:
     if amount is not None and percent is not None:
         raise malformed_field("trail_percent", "cannot be given together with trail_price")
     if amount is None and percent is None:
-        raise malformed_field("trail_price", "or trail_percent is required")
+        raise malformed_field("trail_price", "trail_price or trail_percent is required")
     trigger = word_in_body(parsed.trail_trigger, "trail_trigger", TRIGGERS, default=TrailTrigger.TOUCH)
     return Trail(amount=amount, percent=percent, trigger=TrailTrigger(trigger))
 
@@ -187,7 +187,7 @@ def _amount(parsed: AlpacaOrderBody, asset: AlpacaAsset, kind: str) -> tuple[Dec
         raise malformed_field("notional", "cannot be given together with qty")
     if notional is None:
         if quantity is None:
-            raise malformed_field("qty", "or notional is required")
+            raise malformed_field("qty", "qty or notional is required")
         return quantity, None
     if kind != "market":
         raise malformed_field("notional", "is for market orders only")
@@ -243,7 +243,7 @@ def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: s
         found = number_in(parsed.trail, "trail", asset.tick if by_amount else None)
         wanted = wanted._replace(trail_amount=found) if by_amount else wanted._replace(trail_percent=found)
     if wanted.numbers == (None, None, None) and not wanted.trails:
-        raise malformed_field("qty", "or limit_price or stop_price is required")
+        raise malformed_field("qty", "qty or limit_price or stop_price is required")
     return wanted
 
 

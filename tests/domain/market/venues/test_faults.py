@@ -162,7 +162,7 @@ def test_the_memory_of_trades_has_a_bound(kind: str) -> None:
 
 
 @every_venue
-def test_a_clock_that_is_ahead_is_a_fact_once_a_change(kind: str) -> None:
+def test_a_clock_that_is_ahead_is_a_fact_once_for_each_change(kind: str) -> None:
     """Venue clock ahead or behind: offset estimated by the smallest (received - at) of a minute; fact beyond 1 s."""
     scene = Scene(kind)
     skews = []
@@ -258,7 +258,7 @@ NASTY: list[Callable[[str], str]] = [
     lambda text: re.sub(r"\d+", "9" * 400, text),
     lambda text: re.sub(r"\d+", "-1", text),
     lambda text: re.sub(r'"[^"]*"', "null", text),
-    lambda text: re.sub(r"20\d\d-", "20x6-", re.sub(r'"(E|T|lastUpdateId)":', r'"\1":-', text)),  # a time that is none
+    lambda text: re.sub(r"20\d\d-", "20x6-", re.sub(r'"(E|T|lastUpdateId)":', r'"\1":-', text)),  # an invalid time
 ]
 
 
