@@ -8,11 +8,12 @@ import gc
 import statistics
 import time
 import tracemalloc
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import uvloop
 
 from adapters.clock import SystemClock
@@ -25,7 +26,7 @@ from domain.execution.projection import Executions
 from domain.market.listings import Listings
 from domain.market.quotes import Market, Quote
 from domain.order.events import OrderEvent
-from domain.order.group import LIST_EVENTS
+from domain.order.group import LIST_EVENTS, ListSubmitted
 from domain.risk.exposure import Exposure
 from domain.risk.marks import Marks
 from domain.risk.projection import RiskFold
@@ -73,12 +74,7 @@ def commits(count: int, lines: str, roles: Sequence[str]) -> Iterator[list[Order
     made.append(terms("stop_loss", Decimal(10), Side.SELL, stop="40", strict=True))
     scene = check(ListScene("bracket", made, strict=True), lines)
     kept = {leg.order_id for leg in made if leg.role in roles}
-    texts = [
-        ORDER_COMMITS.encode(
-            0, 1, tuple(event for event in events if event.order_id in kept and not isinstance(event, LIST_EVENTS))
-        ).decode()
-        for events in scene.commits
-    ]
+    texts = [ORDER_COMMITS.encode(0, 1, tuple(_kept(events, kept))).decode() for events in scene.commits]
     for number in range(count):
         for text in texts:
             for leg in made:
@@ -86,6 +82,15 @@ def commits(count: int, lines: str, roles: Sequence[str]) -> Iterator[list[Order
                 text = text.replace(f'"client_order_id":"{leg.role}"', f'"client_order_id":"{leg.role}-{number}"')
             text = text.replace('"group_id":"L"', f'"group_id":"{derived_id("list", str(number))}"')
             yield list(ORDER_COMMITS.decode(text.encode()).events)
+
+
+def _kept(events: Iterable[OrderEvent], kept: Set[str]) -> Iterator[OrderEvent]:
+    """Yield the events of these orders. Of the list they have its begin, with them as its only members."""
+    for event in events:
+        if isinstance(event, ListSubmitted):
+            yield msgspec.structs.replace(event, members=tuple(member for member in event.members if member in kept))
+        elif event.order_id in kept and not isinstance(event, LIST_EVENTS):
+            yield event
 
 
 SERVICES: Final = ("oms", "risk", "exeq")
