@@ -15,6 +15,9 @@ CONTROL_JOURNALS: Final = "risk.control.*"
 ACCESS_STREAM: Final = "ACCESS"
 ACCESS_JOURNALS: Final = "access.*"
 ACCESS: Final = "access.control"
+LEASE_STREAM: Final = "KV_OMS_SHARDS"
+"""The stream of the key-value bucket OMS_SHARDS: who should own which shard."""
+LEASES: Final = "$KV.OMS_SHARDS.>"
 CONTROLS: Final = "risk.control.all"
 """One journal for every kind of control, so that one version number identifies what was in force."""
 
@@ -64,6 +67,11 @@ NEW_ORDERS: Final = "orders.>"
 
 def order_subject(shard: int) -> str:
     return f"oms.journal.{shard}"
+
+
+def lease(key: str) -> str:
+    """Return the subject of a key of the lease store."""
+    return f"$KV.OMS_SHARDS.{key}"
 
 
 def venue_subject(venue: str) -> str:

@@ -24,6 +24,7 @@ from domain.order.group import ListSubmitted as ListSubmitted
 from domain.order.journal_events import Foreign as Foreign
 from domain.order.journal_events import JournalAccepted as JournalAccepted
 from domain.order.journal_events import ShardHeld as ShardHeld
+from domain.order.journal_events import ShardReleased as ShardReleased
 from domain.order.journal_events import ShardTaken as ShardTaken
 from domain.order.legs import Candidate as Candidate
 from domain.order.legs import Leg as Leg
@@ -373,9 +374,10 @@ OrderEvent = (
     | JournalAccepted
     | ShardTaken
     | ShardHeld
+    | ShardReleased
 )
 
-OF_NO_ORDER: tuple[type[Event], ...] = (*ALGO_EVENTS, JournalAccepted, ShardTaken, ShardHeld)
+OF_NO_ORDER: tuple[type[Event], ...] = (*ALGO_EVENTS, JournalAccepted, ShardTaken, ShardHeld, ShardReleased)
 """Events of parents and about the journal itself; every fold of orders ignores them."""
 
 EVENTS: tuple[type[Event], ...] = OrderEvent.__args__  # all event types, in the order of an order's life

@@ -8,12 +8,11 @@ import gc
 import statistics
 import time
 import tracemalloc
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import uvloop
 
 from adapters.clock import SystemClock
@@ -26,7 +25,7 @@ from domain.execution.projection import Executions
 from domain.market.listings import Listings
 from domain.market.quotes import Market, Quote
 from domain.order.events import OrderEvent
-from domain.order.group import LIST_EVENTS, ListSubmitted
+from domain.order.group import LIST_EVENTS
 from domain.risk.exposure import Exposure
 from domain.risk.marks import Marks
 from domain.risk.projection import RiskFold
@@ -68,40 +67,34 @@ async def at_rate(running: Stand, rate: float, seconds: float, connections: int)
     print(f"  CPU us a bracket: all {sum(spent.values()):.0f}, " + ", ".join(f"{name} {us:.0f}" for name, us in spent.items()))
 
 
-def commits(count: int, lines: str, roles: Sequence[str]) -> Iterator[list[OrderEvent]]:
-    """Yield the commits of `count` brackets after these lines, with the events of these roles only, decoded as a service decodes them."""
+def commits(count: int, lines: str, *, lone_entry: bool = False) -> Iterator[list[OrderEvent]]:
+    """Yield the commits of `count` brackets after these lines, or of their entries as plain orders, decoded as a service decodes them."""
     made = [terms("entry", Decimal(10), Side.BUY, "50"), terms("take_profit", Decimal(10), Side.SELL, "60")]
     made.append(terms("stop_loss", Decimal(10), Side.SELL, stop="40", strict=True))
     scene = check(ListScene("bracket", made, strict=True), lines)
-    kept = {leg.order_id for leg in made if leg.role in roles}
-    texts = [ORDER_COMMITS.encode(0, 1, tuple(_kept(events, kept))).decode() for events in scene.commits]
+    chosen = [
+        [event for event in events if not lone_entry or (event.order_id == made[0].order_id and not isinstance(event, LIST_EVENTS))]
+        for events in scene.commits
+    ]
+    texts = [ORDER_COMMITS.encode(0, 1, tuple(events)).decode() for events in chosen]
     for number in range(count):
         for text in texts:
             for leg in made:
                 text = text.replace(leg.order_id, derived_id(leg.order_id, str(number)))
                 text = text.replace(f'"client_order_id":"{leg.role}"', f'"client_order_id":"{leg.role}-{number}"')
-            text = text.replace('"group_id":"L"', f'"group_id":"{derived_id("list", str(number))}"')
+            text = text.replace('"group_id":"L"', f'"group_id":"{"" if lone_entry else derived_id("list", str(number))}"')
             yield list(ORDER_COMMITS.decode(text.encode()).events)
-
-
-def _kept(events: Iterable[OrderEvent], kept: Set[str]) -> Iterator[OrderEvent]:
-    """Yield the events of these orders. Of the list they have its begin, with them as its only members."""
-    for event in events:
-        if isinstance(event, ListSubmitted):
-            yield msgspec.structs.replace(event, members=tuple(member for member in event.members if member in kept))
-        elif event.order_id in kept and not isinstance(event, LIST_EVENTS):
-            yield event
 
 
 SERVICES: Final = ("oms", "risk", "exeq")
 
 
-def folded(services: Collection[str], count: int, roles: Sequence[str]) -> object:
+def folded(services: Collection[str], count: int, *, lone_entry: bool) -> object:
     """Return the folds of these services over the same events: a unit decodes each commit of its own once for all of them."""
     book = OrderRepository(MemoryOrderStore())
     risk = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
     executions = Executions()
-    for seq, events in enumerate(commits(count, "", roles), 1):
+    for seq, events in enumerate(commits(count, "", lone_entry=lone_entry), 1):
         for order_id in dict.fromkeys(event.order_id for event in events if "oms" in services):
             book.apply(None, [event for event in events if event.order_id == order_id])
         for event in events:
@@ -113,12 +106,12 @@ def folded(services: Collection[str], count: int, roles: Sequence[str]) -> objec
 
 
 def bytes_a_leg(services: Collection[str], count: int) -> float:
-    """What the two held legs of a bracket add to the memory of its entry."""
+    """What the two held legs of a bracket, and the list, add to the memory of its entry."""
     taken = []
-    for roles in (("entry",), ("entry", "take_profit", "stop_loss")):
+    for lone_entry in (True, False):
         gc.collect()
         tracemalloc.start()
-        kept = folded(services, count, roles)
+        kept = folded(services, count, lone_entry=lone_entry)
         gc.collect()
         taken.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
@@ -136,7 +129,7 @@ class AsksNothing:
 def look_ms(count: int) -> tuple[float, float]:
     """CPU time of the median and the longest look at the market with `count` stops asleep, none of them reached."""
     executions, market, clock = Executions(), Market(), SystemClock()
-    for events in commits(count, "rest entry\nfill entry 10", ("entry", "take_profit", "stop_loss")):
+    for events in commits(count, "rest entry\nfill entry 10"):
         for event in events:
             executions.apply(event)
     assert len(executions.held.sleeping[given.SYMBOL]) == count
