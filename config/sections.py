@@ -38,6 +38,9 @@ from domain.market.recorded import COLUMNS
 CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
 OrderTypeName = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]
 
+SHARDS_MAX: Final = 1
+"""The most shards that a configuration may have. `domain.shards` names up to 64; not every service follows several yet."""
+
 
 class ServiceSection(Section):
     """The section that every process has. Name and default port differ: see the services in settings.py."""
@@ -56,7 +59,8 @@ class NatsSection(Section):
 
     `writer_url`: where a service that owns a journal writes its commits, with a user of its own (default `url`).
     `replicas`: how many servers of a cluster keep each created stream. On a cluster `monitor_urls` lists every server's address:
-    one that does not sync would acknowledge what a power cut can lose.
+    one that does not sync would acknowledge what a power cut can lose. `shards`: how many shards the order journal has; fixed when it is
+    created, and the same for every service.
     """
 
     url: NatsUrl = "nats://nats:4222"
@@ -65,6 +69,7 @@ class NatsSection(Section):
     monitor_urls: Annotated[tuple[HttpUrl, ...], Listed] = ()
     connect_timeout_sec: Seconds = 5
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = 1
 
     def monitors(self) -> tuple[str, ...]:
         """Return the monitoring addresses: `monitor_urls`, else `monitor_url`."""

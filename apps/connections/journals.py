@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypeVar
 
 import structlog
 from nats.aio.client import Client
 from prometheus_client.core import Metric
 
 from adapters import subjects
-from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_state
+from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_metadata, stream_state
 from adapters.natsmonitor import NotDurable, health_trouble, require_fsync, require_fsync_of
 from adapters.snapshots import FileSnapshots
 from adapters.watermark import DIRECTORY, FileWatermark
@@ -26,12 +27,15 @@ from apps.runtime import metrics, tasks
 from apps.runtime.service import Chassis
 from config.sections import JournalSection
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, RiskSettings, Settings
-from domain.ports import Acceptance, Journal, Unavailable
+from domain.ports import Acceptance, Corrupt, Journal, Unavailable
+from domain.shards import SHARDS_MAX
 
 RELAXED: Final = "or set journal.durability to relaxed, and lose orders in a power cut"
 MEASURE_EVERY_S: Final = 30.0
 READY_EVERY_S: Final = 0.1
 SNAPSHOTS: Final = "snapshots"
+SHARDS: Final = "shards"
+"""The key of the number of shards in the metadata of a shard's stream."""
 log = structlog.get_logger()
 AnySettings = TypeVar("AnySettings", bound=Settings)
 WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
@@ -40,9 +44,9 @@ FollowingChassis = Chassis[RiskSettings] | Chassis[ExeqSettings] | Chassis[DeskS
 State = TypeVar("State")
 
 
-async def order_journal(client: Client, shard: int = 0) -> JetStreamJournal:
-    """Open the order journal of a shard, to read; only oms appends."""
-    return await JetStreamJournal.open(client, stream=subjects.ORDER_STREAM, subject=subjects.order_subject(shard))
+async def order_journal(client: Client, shard: int = 0, shards: int = 1) -> JetStreamJournal:
+    """Open the order journal of one of `shards` shards, to read; only oms appends."""
+    return await JetStreamJournal.open(client, stream=subjects.order_stream(shard, shards), subject=subjects.order_subject(shard))
 
 
 async def control_journal(client: Client) -> JetStreamJournal:
@@ -50,16 +54,28 @@ async def control_journal(client: Client) -> JetStreamJournal:
     return await JetStreamJournal.open(client, stream=subjects.CONTROL_STREAM, subject=subjects.CONTROLS)
 
 
-async def followed_orders(client: Client, unit: Unit | None) -> Journal:
-    """Open the order journal for a fold of this service. In a unit, new commits come from oms itself."""
-    journal = await order_journal(client)
-    return journal if unit is None else FedJournal(journal, unit.feed)
+async def followed_orders(client: Client, unit: Unit | None, shard: int = 0, shards: int = 1) -> Journal:
+    """Open the order journal of a shard for a fold of this service. In a unit, new commits come from oms itself."""
+    journal = await order_journal(client, shard, shards)
+    return journal if unit is None else FedJournal(journal, unit.feeds[shard])
 
 
-async def durable_stream(
-    chassis: Chassis[WriterSettings], client: Client, name: str, subjects: Sequence[str], marks: Sequence[Mark | None]
-) -> None:
-    """Create a journal's stream if it is missing and never held commits; refuse one whose ack does not mean fsynced."""
+class WantedStream(NamedTuple):
+    """The stream of one or several journals, with their marks. `metadata` is stored when it is created."""
+
+    name: str
+    subjects: Sequence[str]
+    max_bytes: int
+    marks: Sequence[Mark | None]
+    metadata: Mapping[str, str] = MappingProxyType({})
+
+
+class OtherShards(Corrupt):
+    """The order journal was created with another number of shards than is configured."""
+
+
+async def durable_streams(chassis: Chassis[WriterSettings], client: Client, streams: Sequence[WantedStream]) -> None:
+    """Create the streams of journals that are missing and never held commits; refuse one whose ack does not mean fsynced."""
     settings = chassis.settings
     if settings.journal.durability == "relaxed":
         log.warning("durability is relaxed: acknowledged orders may be lost in a power cut")
@@ -69,16 +85,17 @@ async def durable_stream(
     async def attempt() -> None:
         if settings.journal.durability == "fsync":
             silent[:] = await require_fsync(settings.nats.monitors())
-        if await stream_state(client, name) is None:
-            may_begin(name, marks)
-        await ensure_stream(client, name, subjects, settings.journal.max_bytes, settings.nats.replicas)
+        for each in streams:
+            if await stream_state(client, each.name) is None:
+                may_begin(each.name, each.marks)
+            await ensure_stream(client, each.name, each.subjects, each.max_bytes, settings.nats.replicas, each.metadata)
 
     try:
         await nats.or_refused(chassis, attempt)
     except NotDurable as trouble:
         chassis.fail(f"{trouble}; {RELAXED}")
         await asyncio.Event().wait()
-    measure_room(chassis, client, name)
+    measure_rooms(chassis, client, [stream.name for stream in streams])
     if settings.journal.durability == "fsync":
         chassis.ready.depend("nats store", lambda: health_trouble(*settings.nats.monitors()))
     if silent:
@@ -86,12 +103,24 @@ async def durable_stream(
     chassis.spawn(lambda: _sync_too(chassis, silent), tasks.SYNC)
 
 
-def measure_room(chassis: Chassis[Any], client: Client, name: str) -> Callable[[], float]:
-    """Measure the fill level of a stream for a metric, and return a function that gives the last one, from 0 to 1."""
-    known: list[StreamState] = []
-    metrics.read(chassis.registry, lambda: _room(name, known[-1]) if known else ())
-    chassis.spawn(lambda: _measure_room(client, name, known), tasks.ROOM)
-    return lambda: known[-1].bytes / known[-1].max_bytes if known else 0.0
+async def same_shards(client: Client, shards: int) -> None:
+    """Check that the order journal has this number of shards, or does not exist yet. Raises OtherShards, Unavailable."""
+    wrong = f"nats.shards is {shards}, but the order journal was created with "
+    if shards > 1 and await stream_state(client, subjects.ORDER_STREAM) is not None:
+        raise OtherShards(f"{wrong}1")
+    if shards == 1 and await stream_state(client, subjects.ORDER_STREAM) is not None:
+        return
+    created = await stream_metadata(client, subjects.order_stream(0, SHARDS_MAX))
+    if created is not None and created.get(SHARDS) != str(shards):
+        raise OtherShards(f"{wrong}{created.get(SHARDS)}")
+
+
+def measure_rooms(chassis: Chassis[Any], client: Client, names: Sequence[str]) -> Callable[[], float]:
+    """Measure the fill level of streams for a metric, and return a function that gives the highest one, from 0 to 1."""
+    known: dict[str, StreamState] = {}
+    metrics.read(chassis.registry, lambda: _room(known) if known else ())
+    chassis.spawn(lambda: _measure_rooms(client, names, known), tasks.ROOM)
+    return lambda: max((state.bytes / state.max_bytes for state in known.values()), default=0.0)
 
 
 async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str]) -> None:
@@ -103,16 +132,20 @@ async def _sync_too(chassis: Chassis[WriterSettings], monitor_urls: Sequence[str
             chassis.fail(f"{trouble}; {RELAXED}")
 
 
-async def _measure_room(client: Client, name: str, known: list[StreamState]) -> None:
-    """Keep the fill level of the stream in `known`, for the metric that warns before it is full."""
+async def _measure_rooms(client: Client, names: Sequence[str], known: dict[str, StreamState]) -> None:
+    """Keep the fill levels of the streams in `known`, for the metric that warns before one is full."""
     while True:
-        with contextlib.suppress(Unavailable):
-            known[:] = [state for state in [await stream_state(client, name)] if state]
+        for name in names:
+            with contextlib.suppress(Unavailable):
+                state = await stream_state(client, name)
+                known.pop(name, None)
+                known |= {} if state is None else {name: state}
         await asyncio.sleep(MEASURE_EVERY_S if known else nats.TRY_AGAIN_S)
 
 
-def _room(name: str, state: StreamState) -> list[Metric]:
-    used, bound = {name: float(state.bytes)}, {name: float(state.max_bytes)}
+def _room(known: Mapping[str, StreamState]) -> list[Metric]:
+    used = {name: float(state.bytes) for name, state in known.items()}
+    bound = {name: float(state.max_bytes) for name, state in known.items()}
     return [
         metrics.gauge("journal_stream_bytes", "Size of the journal's stream", used, "stream"),
         metrics.gauge("journal_stream_bytes_max", "Bound of the journal's stream; when it is full, orders are refused", bound, "stream"),

@@ -22,13 +22,13 @@ ORDERS_FILE: Final = "orders.db"
 log = structlog.get_logger()
 
 
-def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
-    """Open the order store in the data directory. Without one orders stay in memory, and a restart reads the whole journal."""
+def order_store(chassis: Chassis[OmsSettings], shard: int) -> OrderStore:
+    """Open the order store of a shard in the data directory. Without one orders stay in memory, and a restart reads the whole journal."""
     directory = chassis.settings.service.data_dir
     if directory is None:
         log.warning("no data directory: every order stays in memory")
         return MemoryOrderStore()
-    store = SqliteOrderStore(directory / ORDERS_FILE)
+    store = SqliteOrderStore(directory / (ORDERS_FILE if chassis.settings.nats.shards == 1 else f"orders-{shard}.db"))
     chassis.exits.callback(store.close)
     return store
 

@@ -60,7 +60,8 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     client, writer = await nats.connect(chassis), await nats.connect_writer(chassis)
     access.follow_access(chassis, client)
     marks = {name: journals.watermark(chassis, subjects.venue_subject(name), VENUE_COMMITS) for name in venues}
-    await journals.durable_stream(chassis, client, subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], list(marks.values()))
+    wanted = journals.WantedStream(subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], settings.journal.max_bytes, list(marks.values()))
+    await journals.durable_streams(chassis, client, [wanted])
     publisher = Publisher(client)
     sent = await FlushMarker.open(client, publisher)
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_REPORTS)

@@ -145,7 +145,7 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
     owners = chassis.keys.owners_with(AccessScope.RISK, SystemClock().now_ns())
     if chassis.settings.controls.second_person == "required" and (reason := two_hands(chassis.authority.mode, owners)):
         chassis.log.warning(reason)
-    filled = journals.measure_room(chassis, client, ACCESS_JOURNAL.stream)
+    filled = journals.measure_rooms(chassis, client, [ACCESS_JOURNAL.stream])
     return AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), SystemClock(), filled)
 
 

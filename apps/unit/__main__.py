@@ -46,7 +46,7 @@ def lives() -> Coroutine[Any, Any, int]:
         url = secrets.with_user(url, *user)
 
     async def together() -> int:
-        unit = Unit(url, lambda reason: chassis[0].fail(reason))
+        unit = Unit(url, lambda reason: chassis[0].fail(reason), oms.nats.shards)
         chassis: tuple[Chassis[Any], ...] = tuple(
             Chassis(each, own_environment(each.service.name, environ), partial(unit.front, each.service.name)) for each in (oms, risk, exeq)
         )

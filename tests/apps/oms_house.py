@@ -86,11 +86,11 @@ class OmsHouse:
         self.door = SubmitEndpoint(READER, self.intake, clock, self.metrics)
         self.replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         self.accounts = Accounts(self.positions, self.fills, self.market, clock, QUOTE_AGE_MAX_S, CURRENCY)
-        self.reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
+        self.reads = OrderReads(self.host, {ERIN.key_id: ERIN.owner}.get)
         settlements = settle.router(self.host, self.reads, negative, clock, second_person)
         self.listings = Listings()
         self.lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)  # type: ignore[arg-type]
-        list_reads = list_routes.ListReads(self.host, self.reads, journal, {ERIN.key_id: ERIN.owner}.get)
+        list_reads = list_routes.ListReads(self.host, self.reads, {ERIN.key_id: ERIN.owner}.get)
         listed = list_routes.router(self.lists, list_reads, READER, clock)
         self.samples, self.bounded = MemoryEquity(), BoundedReads()
         self.equity = EquityReads(self.samples, self.bounded, clock)

@@ -174,7 +174,7 @@ class Process(ABC):
     def followed_orders(self) -> Journal:
         """The order journal for a fold of a service, as apps.connections.journals has it."""
         journal = self.journal(self.ground.orders)
-        return FedJournal(journal, self.unit.feed) if self.unit else journal
+        return FedJournal(journal, self.unit.feeds[0]) if self.unit else journal
 
     async def follow_controls(self, publisher: Publisher, *taken: Callable[[ControlEvent], None]) -> KnownControls:
         """As apps.connections.journals does it."""
@@ -215,7 +215,7 @@ class Oms(Process):
         directory = self.ground.directory
         mark = directory.mark(ORDERS, ORDER_COMMITS)
         unit = self.unit
-        feed = None if unit is None else unit.feed
+        feed = None if unit is None else unit.feeds[0]
         controls = Controls()
         rules = list_rules(market.INSTRUMENTS, controls)
         journal = self.journal(self.ground.orders)
@@ -244,7 +244,7 @@ class Oms(Process):
         desk = CommandHandler(self.host, publisher, failed=self.failed)
         await desk.start(client, 0)  # type: ignore[arg-type]
         if unit:
-            unit.perform = desk.perform
+            unit.performs[0] = desk.perform
         for coroutine in (publisher.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         self.spawn(self.reduce_only.run())
