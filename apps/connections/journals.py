@@ -198,13 +198,14 @@ def snapshotter(
     kind: type[State],
     version: int,
     older: Sequence[str] = (),
+    shard: int = 0,
 ) -> Snapshotter[State]:
-    """Return the snapshots of a service's fold in the data directory; without one every start reads the whole journal."""
+    """Return the snapshots of a service's fold of a shard in the data directory; without one every start reads the whole journal."""
     directory, following = chassis.settings.service.data_dir, chassis.settings.following
     store = FileSnapshots(directory / SNAPSHOTS) if directory else None
     return Snapshotter(
         store,
-        chassis.name,
+        chassis.name if chassis.settings.nats.shards == 1 else f"{chassis.name}-{shard}",
         fold,
         kind,
         version,
@@ -214,30 +215,42 @@ def snapshotter(
     )
 
 
-def keep(
-    chassis: FollowingChassis,
-    snapshots: Snapshotter[State],
-    follower: JournalSubscription[Any],
-) -> None:
-    """Save snapshots as long as the service runs, and one more at a clean end."""
+def keep(chassis: FollowingChassis, followed: Sequence[tuple[Snapshotter[State], JournalSubscription[Any]]]) -> None:
+    """Save snapshots of the fold of each shard as long as the service runs, and one more at a clean end."""
 
     async def last() -> None:
         if not chassis.code:
-            await snapshots.last(follower)
+            for snapshots, follower in followed:
+                await snapshots.last(follower)
 
-    metrics.read(chassis.registry, lambda: [metrics.counter("snapshots_failed", "Snapshots that could not be saved", snapshots.failed)])
-    chassis.spawn(lambda: snapshots.run(follower), tasks.SNAPSHOTS)
+    def failed() -> list[Metric]:
+        failures = sum(snapshots.failed for snapshots, _ in followed)
+        return [metrics.counter("snapshots_failed", "Snapshots that could not be saved", failures)]
+
+    metrics.read(chassis.registry, failed)
+    for shard, (snapshots, follower) in enumerate(followed):
+        chassis.spawn(partial(snapshots.run, follower), tasks.SNAPSHOTS, f"shard {shard}" if len(followed) > 1 else "")
     chassis.exits.push_async_callback(last)
 
 
-def report_readiness(chassis: Chassis[AnySettings], follower: JournalSubscription[Any], caught_up: Callable[[], bool]) -> None:
-    """Report readiness by the subscription: ready while it has caught up and still reads."""
-    metrics.read(chassis.registry, lambda: [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)])
-    chassis.spawn(lambda: _keep_ready(chassis, follower, caught_up), tasks.READINESS)
+Followed = Sequence[tuple[JournalSubscription[Any], Callable[[], bool]]]
+"""The reader of each shard, and whether its fold has caught up."""
 
 
-async def _keep_ready(chassis: Chassis[AnySettings], follower: JournalSubscription[Any], caught_up: Callable[[], bool]) -> None:
+def report_readiness(chassis: Chassis[AnySettings], followed: Followed) -> None:
+    """Report readiness by the subscriptions: ready while all have caught up and still read."""
+    read = [partial(_read, follower) for follower, _ in followed]
+    metrics.read(chassis.registry, metrics.by_shard(read))
+    chassis.spawn(lambda: _keep_ready(chassis, followed), tasks.READINESS)
+
+
+def _read(follower: JournalSubscription[Any]) -> list[Metric]:
+    return [metrics.gauge("journal_read_sequence", "The last sequence applied", follower.head.seq)]
+
+
+async def _keep_ready(chassis: Chassis[AnySettings], followed: Followed) -> None:
     while True:
-        reason = f"catching up: at sequence {follower.head.seq} of {follower.target}"
-        chassis.ready.set("journal", caught_up(), reason)
+        behind = next((follower for follower, caught_up in followed if not caught_up()), None)
+        follower = behind or followed[0][0]
+        chassis.ready.set("journal", behind is None, f"catching up: at sequence {follower.head.seq} of {follower.target}")
         await asyncio.sleep(READY_EVERY_S)

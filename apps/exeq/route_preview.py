@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from msgspec import UNSET, UnsetType
 
 from apps.exeq.executor import Executor
+from apps.exeq.routes import Executors
 from apps.http.app import Exact, Refusal
 from apps.http.body import read_struct
 from apps.http.caller import account_not_yours, caller_of
@@ -45,7 +46,7 @@ PREVIEW_DOC: Final[dict[str, Any]] = {
 _DECODER: Final = msgspec.json.Decoder(RoutePreviewBody)
 
 
-def router(executor: Executor, instruments: Mapping[str, Instrument]) -> APIRouter:
+def router(shards: Executors, instruments: Mapping[str, Instrument]) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/routes/preview", summary="Compare the venues for an order that is not sent", **PREVIEW_DOC)
@@ -56,6 +57,7 @@ def router(executor: Executor, instruments: Mapping[str, Instrument]) -> APIRout
         terms = terms_of(read, instruments, own, time_in_force=read.time_in_force or TimeInForce.GTC)
         if not caller.sees(terms.account):
             raise account_not_yours()
+        executor = shards.of(terms.account)
         if not executor.known():
             raise Refusal(
                 503, "not_routing", "exeq routes no orders now: it is catching up, or another exeq is active", headers={"Retry-After": "1"}

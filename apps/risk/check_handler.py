@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.risk.check_service import CheckService
+from apps.risk.engines import Checks
 from apps.risk.metrics import RiskMetrics
 from apps.runtime.logs import get_logger
 from apps.runtime.loop_share import LoopShare
@@ -89,7 +89,7 @@ class CheckHandler:
     def __init__(
         self,
         client: Client,
-        check_service: CheckService,
+        check_service: Checks,
         measures: RiskMetrics,
         batch_max: int,
         holds: Callable[[], bool],

@@ -61,7 +61,7 @@ from apps.risk.control_acks import ControlAcks, LocalKillReports
 from apps.risk.control_log import ControlLog
 from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
-from apps.risk.wiring import orders_into
+from apps.risk.shard_assembly import orders_into
 from domain.execution.projection import STATE_VERSION as EXECUTIONS_VERSION
 from domain.execution.projection import Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
