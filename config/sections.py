@@ -34,12 +34,10 @@ from config.kinds import (
 )
 from domain.market.csv_rows import columns_of
 from domain.market.recorded import COLUMNS
+from domain.shards import SHARDS_MAX
 
 CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
 OrderTypeName = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]
-
-SHARDS_MAX: Final = 1
-"""The most shards that a configuration may have. `domain.shards` names up to 64; not every service follows several yet."""
 
 
 class ServiceSection(Section):

@@ -75,6 +75,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     alarms, recent, publisher = OrderAlarms(metrics), RecentFills(), Publisher(client)
     common = ShardContext(instruments, venues, _calendars(venues.values()), controls, clock, metrics, alarms, recent)
     shards = await order_shards(chassis, client, writer, unit, common)
+    chassis.ready.set("journal", settings.nats.shards > 1, "recovering")  # each of several shards has a check of its own
     hosts, switch = shards.hosts, shards.parts[0].switch
     positions, fills = stores.positions(chassis), stores.fills(chassis)
     ticks = await feeds.follow_ticks(chassis, client, market.update, feeds.listed(instruments, venues, settings.market), clock)
