@@ -49,6 +49,20 @@ async def order_journal(client: Client, shard: int = 0, shards: int = 1) -> JetS
     return await JetStreamJournal.open(client, stream=subjects.order_stream(shard, shards), subject=subjects.order_subject(shard))
 
 
+async def shards_of(client: Client) -> int:
+    """Return how many shards the order journal was created with; 1 if it does not exist yet. Unavailable."""
+    if await stream_state(client, subjects.ORDER_STREAM) is not None:
+        return 1
+    created = await stream_metadata(client, subjects.order_stream(0, SHARDS_MAX))
+    return int((created or {}).get(SHARDS, "1"))
+
+
+async def order_journals(client: Client) -> list[Journal]:
+    """Open the order journals of all shards, to read. Unavailable."""
+    shards = await shards_of(client)
+    return [await order_journal(client, shard, shards) for shard in range(shards)]
+
+
 async def control_journal(client: Client) -> JetStreamJournal:
     """Open the journal of controls, to read; only risk appends. Until risk has made it, every read raises Missing."""
     return await JetStreamJournal.open(client, stream=subjects.CONTROL_STREAM, subject=subjects.CONTROLS)

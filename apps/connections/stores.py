@@ -24,13 +24,18 @@ ORDERS_FILE: Final = "orders.db"
 log = structlog.get_logger()
 
 
+def orders_file(shard: int, shards: int) -> str:
+    """Return the name of the file of a shard's order store."""
+    return ORDERS_FILE if shards == 1 else f"orders-{shard}.db"
+
+
 def order_store(chassis: Chassis[OmsSettings], shard: int) -> OrderStore:
     """Open the order store of a shard in the data directory. Without one orders stay in memory, and a restart reads the whole journal."""
     directory = chassis.settings.service.data_dir
     if directory is None:
         log.warning("no data directory: every order stays in memory")
         return MemoryOrderStore()
-    store = SqliteOrderStore(directory / (ORDERS_FILE if chassis.settings.nats.shards == 1 else f"orders-{shard}.db"))
+    store = SqliteOrderStore(directory / orders_file(shard, chassis.settings.nats.shards))
     chassis.exits.callback(store.close)
     return store
 
