@@ -50,12 +50,20 @@ class Settings(Section):
     """The settings of all services. `NO_EFFECT` maps a dotted key to the reason why setting it changes nothing."""
 
     NO_EFFECT: ClassVar[Mapping[str, str]] = {}
+    FOLLOWS_SHARDS: ClassVar[bool] = True
+    """Whether the service can follow several shards of the order journal."""
 
     service: ServiceSection
     nats: NatsSection = NatsSection()
     monitoring: MonitoringSection
     peers: PeersSection = PeersSection()
     access: AccessSection = AccessSection()
+
+    @model_validator(mode="after")
+    def _shards_that_it_follows(self) -> Self:
+        if self.nats.shards > 1 and not self.FOLLOWS_SHARDS:
+            raise ValueError(f"nats.shards must be 1, found {self.nats.shards}: this service follows only one shard")
+        return self
 
     def connections_max(self) -> int:
         """Return how many connections the port of the service takes."""
@@ -242,6 +250,8 @@ class DeskFollowing(FollowingSection):
 
 
 class DeskSettings(Settings):
+    FOLLOWS_SHARDS = False
+
     service: DeskService = DeskService()
     stream: StreamSection = StreamSection()
     market: MarketSection = MarketSection()

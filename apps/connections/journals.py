@@ -12,8 +12,9 @@ from nats.aio.client import Client
 from prometheus_client.core import Metric
 
 from adapters import subjects
-from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_metadata, stream_state
+from adapters.jetstream import JetStreamJournal, StreamState, ensure_stream, stream_state
 from adapters.natsmonitor import NotDurable, health_trouble, require_fsync, require_fsync_of
+from adapters.order_streams import created_with, shards_of
 from adapters.snapshots import FileSnapshots
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.connections import nats
@@ -28,14 +29,11 @@ from apps.runtime.service import Chassis
 from config.sections import JournalSection
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, RiskSettings, Settings
 from domain.ports import Acceptance, Corrupt, Journal, Unavailable
-from domain.shards import SHARDS_MAX
 
 RELAXED: Final = "or set journal.durability to relaxed, and lose orders in a power cut"
 MEASURE_EVERY_S: Final = 30.0
 READY_EVERY_S: Final = 0.1
 SNAPSHOTS: Final = "snapshots"
-SHARDS: Final = "shards"
-"""The key of the number of shards in the metadata of a shard's stream."""
 log = structlog.get_logger()
 AnySettings = TypeVar("AnySettings", bound=Settings)
 WriterSettings = TypeVar("WriterSettings", OmsSettings, GatewaySettings)
@@ -47,14 +45,6 @@ State = TypeVar("State")
 async def order_journal(client: Client, shard: int = 0, shards: int = 1) -> JetStreamJournal:
     """Open the order journal of one of `shards` shards, to read; only oms appends."""
     return await JetStreamJournal.open(client, stream=subjects.order_stream(shard, shards), subject=subjects.order_subject(shard))
-
-
-async def shards_of(client: Client) -> int:
-    """Return how many shards the order journal was created with; 1 if it does not exist yet. Unavailable."""
-    if await stream_state(client, subjects.ORDER_STREAM) is not None:
-        return 1
-    created = await stream_metadata(client, subjects.order_stream(0, SHARDS_MAX))
-    return int((created or {}).get(SHARDS, "1"))
 
 
 async def order_journals(client: Client) -> list[Journal]:
@@ -119,14 +109,9 @@ async def durable_streams(chassis: Chassis[WriterSettings], client: Client, stre
 
 async def same_shards(client: Client, shards: int) -> None:
     """Check that the order journal has this number of shards, or does not exist yet. Raises OtherShards, Unavailable."""
-    wrong = f"nats.shards is {shards}, but the order journal was created with "
-    if shards > 1 and await stream_state(client, subjects.ORDER_STREAM) is not None:
-        raise OtherShards(f"{wrong}1")
-    if shards == 1 and await stream_state(client, subjects.ORDER_STREAM) is not None:
-        return
-    created = await stream_metadata(client, subjects.order_stream(0, SHARDS_MAX))
-    if created is not None and created.get(SHARDS) != str(shards):
-        raise OtherShards(f"{wrong}{created.get(SHARDS)}")
+    born = await created_with(client)
+    if born not in (None, shards):
+        raise OtherShards(f"nats.shards is {shards}, but the order journal was created with {born}")
 
 
 def measure_rooms(chassis: Chassis[Any], client: Client, names: Sequence[str]) -> Callable[[], float]:

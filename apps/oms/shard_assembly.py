@@ -9,6 +9,7 @@ from prometheus_client.core import Metric
 
 from adapters import subjects
 from adapters.codec import ORDER_COMMITS
+from adapters.order_streams import SHARDS
 from apps.connections import journals, nats, stores
 from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
@@ -143,7 +144,7 @@ async def _journals(chassis: Chassis[OmsSettings], client: Client, writer: Clien
     await nats.or_refused(chassis, partial(journals.same_shards, client, shards))
     names = [(subjects.order_stream(shard, shards), subjects.order_subject(shard)) for shard in range(shards)]
     marks = [journals.watermark(chassis, subject, ORDER_COMMITS, shard) for shard, (_, subject) in enumerate(names)]
-    metadata = {journals.SHARDS: str(shards)} if shards > 1 else {}
+    metadata = {SHARDS: str(shards)} if shards > 1 else {}
     streams = [
         journals.WantedStream(stream, [subjects.order_stream_subject(shard, shards)], settings.max_bytes // shards, [mark], metadata)
         for shard, ((stream, _), mark) in enumerate(zip(names, marks, strict=True))

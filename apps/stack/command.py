@@ -153,6 +153,9 @@ def _check(choices: Choices) -> None:
         raise CannotStart(f"--market must be {' or '.join(MARKETS)}, not {choices.market}.", exit_code=Exit.USAGE)
     if choices.quotes and choices.real_market:
         raise CannotStart(f"--quotes replays a file in place of the simulated market: leave out --market {CONFIG}.", exit_code=Exit.USAGE)
+    if choices.shards > 1 and choices.extras:
+        sentence = f"The data directory has {choices.shards} shards, and the optional servers follow one shard only."
+        raise CannotStart(sentence, remedy="Leave out --with.", exit_code=Exit.USAGE)
     check_installed(choices.extras)
     try:
         columns_of(choices.quotes_columns, COLUMNS)
@@ -195,6 +198,8 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         f"starting, {_shape(choices)}; state and logs are in {choices.data_dir}"
         + (", fills are in SQLite" if choices.fills == "sqlite" else "")
     )
+    if choices.shards > 1:
+        screen.say(f"{choices.shards} shards: desk, which follows one shard only, is not started")
     if "oms" in urls:
         for sentence in WHO_MAY[choices.access]:
             screen.say(sentence)
