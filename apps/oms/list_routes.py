@@ -104,7 +104,11 @@ class ListReads:
     async def one(self, list_id: str, caller: Caller) -> View:
         lead, members = await self.find(list_id, caller)
         await self._settled(lead, members)
-        return list_view(lead, members)
+        return list_view(lead, members) | self.shard_of(lead)
+
+    def shard_of(self, lead: Order) -> dict[str, int]:
+        """Return the field that says of which shard a sequence is; nothing where there is only one."""
+        return self._reads.shard_of(lead.account)
 
     async def _settled(self, lead: Order, members: Members) -> None:
         try:
@@ -124,7 +128,7 @@ class ListReads:
                 assert lead.group is not None, "a lead has a group"
                 if status is None or status_of(lead.group, members) is status:
                     await self._settled(lead, members)
-                    shown.append(list_view(lead, members))
+                    shown.append(list_view(lead, members) | self.shard_of(lead))
             if cursor is None or len(shown) >= limit:
                 break
         return {"lists": shown, "next": cursor}
@@ -159,7 +163,8 @@ def router(lists: ListHandler, reads: ListReads, terms: TermsReader, clock: Cloc
         """Submit a list of orders: all of them are accepted, or none."""
         caller = caller_of(request.scope)
         asked, legs = reader.read(await request.body(), caller.account, f"auto-{secrets.token_hex(12)}")
-        return Exact(result_view(await lists.submit(asked, legs, first_denial(terms, legs, clock.now_ns()), by=caller.key_id)))
+        result = await lists.submit(asked, legs, first_denial(terms, legs, clock.now_ns()), by=caller.key_id)
+        return Exact(result_view(result) | reads.shard_of(result.lead))
 
     @routes.get("/order-lists/{list_id}", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_list(list_id: str, request: Request) -> Response:
