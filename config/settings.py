@@ -43,6 +43,7 @@ FillsStore = Literal["questdb", "sqlite"]
 
 _WRITTEN_BY_PROJECTOR: Final = "the projector writes positions and fills, with the value in its own file"
 _A_GOAL: Final = "it is only a target to compare with; see /stats and /metrics"
+_SHARDS: Final = "nats.shards says how many shards the order journal has"
 _IN_MEMORY: Final = "risk keeps positions and limits in memory as a fold of the journal, where they do not expire"
 
 
@@ -142,6 +143,8 @@ class OmsSettings(Settings):
         "risk_service.check_endpoint": "oms calls risk over NATS, on risk.check.order",
         "performance.latency_sla_ms": _A_GOAL,
         "performance.max_latency_ms": _A_GOAL,
+        "journal.shard": _SHARDS,
+        "journal.shards": _SHARDS,
     }
 
     service: OmsService = OmsService()

@@ -32,6 +32,10 @@ class Shards(msgspec.Struct, frozen=True, gc=False):
             return None
         return shard if shard < self.count and id_[:2] == f"{shard:02x}" else None
 
+    def field(self, account: str) -> dict[str, int]:
+        """Return the field of an answer that says of which shard its sequence is; nothing where there is only one."""
+        return {"shard": self.of(account)} if self.count > 1 else {}
+
     def placed(self, account: str, id_: str) -> str:
         """Return an id, of hexadecimal digits, that names the shard of its account."""
         return id_ if self.count == 1 else f"{self.of(account):02x}{id_[2:]}"

@@ -32,6 +32,12 @@ class Topology(StrEnum):
     SERVICES = APART
 
 
+NumberOfShards = Annotated[
+    int | None,
+    typer.Option(min=1, max=SHARDS_MAX, help="How many shards the order journal has; fixed when the data directory is created."),
+]
+
+
 def up(
     data_dir: Annotated[Path, typer.Option(file_okay=False, envvar=DATA_DIR_VARIABLE, help="Directory of the state.")] = DATA_DIR,
     port_offset: Annotated[int, typer.Option(min=-1024, max=PORT_MAX, help="Shift every port by this number.")] = 0,
@@ -66,10 +72,7 @@ def up(
     ] = QuoteSource.SIMULATED,
     extras: Annotated[str, typer.Option("--with", metavar="NAME,...", help=f"Optional servers: {', '.join(EXTRAS)}.")] = "",
     desk: Annotated[bool, typer.Option("--desk/--no-desk", help="Start the service of the page and of the stream.")] = True,
-    shards: Annotated[
-        int | None,
-        typer.Option(min=1, max=SHARDS_MAX, help="How many shards the order journal has; fixed when the data directory is created."),
-    ] = None,
+    shards: NumberOfShards = None,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start the whole stack on this machine and restart what fails; Ctrl-C stops everything cleanly."""

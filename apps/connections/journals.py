@@ -53,6 +53,13 @@ async def order_journals(client: Client) -> list[Journal]:
     return [await order_journal(client, shard, shards) for shard in range(shards)]
 
 
+async def followed_shards(chassis: Chassis[AnySettings], client: Client) -> int:
+    """Return the number of shards to follow. A service that is configured with another number than oms ends."""
+    shards = chassis.settings.nats.shards
+    await nats.or_refused(chassis, partial(same_shards, client, shards, follows=True))
+    return shards
+
+
 async def control_journal(client: Client) -> JetStreamJournal:
     """Open the journal of controls, to read; only risk appends. Until risk has made it, every read raises Missing."""
     return await JetStreamJournal.open(client, stream=subjects.CONTROL_STREAM, subject=subjects.CONTROLS)
@@ -107,9 +114,14 @@ async def durable_streams(chassis: Chassis[WriterSettings], client: Client, stre
     chassis.spawn(lambda: _sync_too(chassis, silent), tasks.SYNC)
 
 
-async def same_shards(client: Client, shards: int) -> None:
-    """Check that the order journal has this number of shards, or does not exist yet. Raises OtherShards, Unavailable."""
+async def same_shards(client: Client, shards: int, *, follows: bool = False) -> None:
+    """Check that the order journal has this number of shards, or does not exist yet. Raises OtherShards, Unavailable.
+
+    `follows`: wait for a journal of several shards until it exists, so that no service ever follows it by another number.
+    """
     born = await created_with(client)
+    if born is None and follows and shards > 1:
+        raise Unavailable("the order journal does not exist yet")
     if born not in (None, shards):
         raise OtherShards(f"nats.shards is {shards}, but the order journal was created with {born}")
 

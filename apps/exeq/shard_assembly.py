@@ -106,7 +106,7 @@ class ExecutionShards:
 
 async def execution_shards(chassis: Chassis[ExeqSettings], client: Client, unit: Unit | None, common: ExecutionContext) -> ExecutionShards:
     """Build the parts of all shards and start their tasks."""
-    shards = chassis.settings.nats.shards
+    shards = await journals.followed_shards(chassis, client)
     built = ExecutionShards([await _parts(chassis, client, unit, common, shard, shards) for shard in range(shards)])
     followed = [(each.snapshots, each.orders) for each in built.parts]
     journals.report_readiness(chassis, [(each.orders, each.executor.caught_up) for each in built.parts])

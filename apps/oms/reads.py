@@ -112,7 +112,7 @@ class OrderReads:
 
     def shard_of(self, account: str) -> dict[str, int]:
         """Return the field that says of which shard a sequence is; nothing where there is only one."""
-        return {"shard": self._hosts.shards.of(account)} if self._hosts.shards.count > 1 else {}
+        return self._hosts.shards.field(account)
 
     async def one(self, order_id: str, caller: Caller) -> View:
         return (await self.views([await self.find(order_id, caller)]))[0]

@@ -39,6 +39,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     known = Controls()
     chassis.spawn(control_journal.ControlReader(client, known.apply).run, tasks.LISTINGS)
     currency = partial(currency_of, load_instruments().instruments, known.listings)
+    await journals.followed_shards(chassis, client)
     hops, written = Hops(chassis.registry, SystemClock()), stores.fills_by_shard(chassis)
     shards = [await _projections(chassis, client, shard, currency, fills, hops) for shard, fills in enumerate(written)]
     sampler = _sampler(chassis, [shard.positions for shard in shards])

@@ -103,4 +103,4 @@ class CheckEndpoint:
         """Return the portfolio of an account, and how many holdings it has."""
         engine = self._engines.of(name)
         account = engine.exposure.look(name)
-        return portfolio_view(engine, account), len(account.holdings)
+        return portfolio_view(engine, account) | self._engines.shards.field(name), len(account.holdings)

@@ -25,10 +25,10 @@ class RiskEngines:
 
     def __init__(self, engines: Sequence[Risk]) -> None:
         self.all = engines
-        self._shards = Shards(len(engines))
+        self.shards = Shards(len(engines))
 
     def of(self, account: str) -> Risk:
-        return self.all[self._shards.of(account)]
+        return self.all[self.shards.of(account)]
 
     @property
     def limits(self) -> Limits:

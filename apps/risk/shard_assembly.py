@@ -46,6 +46,7 @@ async def risk_shards(
     also: Callable[[Orders], None],
 ) -> list[RiskParts]:
     """Build the parts of all shards and start their tasks. `also` gets every commit after the fold."""
+    await journals.followed_shards(chassis, client)
     hops = Hops(chassis.registry, SystemClock())
     parts = []
     for shard, risk in enumerate(engines.all):
