@@ -39,7 +39,7 @@ async def test_a_journal_is_refused_with_another_number_of_shards(journal_server
     await same_shards(journal_server, born, follows=True)
 
 
-async def test_before_the_journal_exists_its_writer_goes_on_and_followers_of_several_shards_wait(journal_server: Client) -> None:
+async def test_a_journal_that_does_not_exist_yet_may_be_created_and_is_not_followed_by_several_shards(journal_server: Client) -> None:
     await same_shards(journal_server, 4)
     await same_shards(journal_server, 1, follows=True)
     with pytest.raises(Unavailable, match="does not exist yet"):

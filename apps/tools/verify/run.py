@@ -83,9 +83,7 @@ def _mark(sides: Sides) -> tuple[Head | None, str]:
 class Verification:
     """One run of a verification, with its checks in order."""
 
-    def __init__(
-        self, fold: JournalFold, sides: Sides, table: FillsTable | None, tell: Tell, found: str, own: OwnOrders | None = None
-    ) -> None:
+    def __init__(self, fold: JournalFold, sides: Sides, table: FillsTable | None, tell: Tell, found: str, own: OwnOrders | None) -> None:
         self._fold = fold
         self._sides = sides
         self._table = table
