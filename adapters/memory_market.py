@@ -1,14 +1,18 @@
-"""A recorded market in memory: bars straight from its trades, for tests and as the independent computation beside QuestDB's views."""
+"""A recorded market in memory: its ticks, and bars from its trades, for tests and as an independent computation beside QuestDB."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
-from typing import Final
+from typing import Final, TypeVar
 
-from domain.market.bar_history import LastTrade, MarketBar, Timeframe, VenueBar, over_venues
+from domain.market.bar_history import MarketBar, Timeframe, VenueBar, over_venues
+from domain.market.quotes import Quote
 from domain.market.records import MarketTrade
+from domain.market.tick_history import TickSpan, VenueQuote, VenueTrade
 from domain.ports import Unavailable
 from domain.values import ZERO
+
+Tick = TypeVar("Tick", VenueTrade, VenueQuote)
 
 MINUTE_NS: Final = 60 * 10**9
 
@@ -18,6 +22,7 @@ class MemoryMarket:
 
     def __init__(self) -> None:
         self.trades: list[MarketTrade] = []
+        self.quotes: list[Quote] = []
         self.recorded, self.down = True, False
         self.asked = 0
 
@@ -39,12 +44,29 @@ class MemoryMarket:
         ordered = sorted(groups, key=lambda place: (-place[0] if newest_first else place[0], place[1]))
         return over_venues(_bar(*place, groups[place], frame) for place in ordered)[:limit]
 
-    async def last_trade(self, symbol: str, since_ns: int) -> LastTrade | None:
+    async def last_trade(self, symbol: str, since_ns: int) -> VenueTrade | None:
         found = [trade for trade in self.trades if trade.symbol == symbol and trade.at >= since_ns]
-        if not found:
-            return None
-        last = max(found, key=lambda trade: trade.at)
-        return LastTrade(last.at, last.venue, last.price, last.quantity, last.side, last.trade_id)
+        return _trade(max(found, key=lambda trade: trade.at)) if found else None
+
+    async def trades_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueTrade]:
+        return _part([_trade(trade) for trade in self.trades if trade.symbol == symbol], span, limit)
+
+    async def quotes_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueQuote]:
+        return _part([_quote(quote) for quote in self.quotes if quote.symbol == symbol], span, limit)
+
+
+def _trade(trade: MarketTrade) -> VenueTrade:
+    return VenueTrade(trade.at, trade.venue, trade.price, trade.quantity, trade.side, trade.trade_id)
+
+
+def _quote(quote: Quote) -> VenueQuote:
+    return VenueQuote(quote.at, quote.venue, quote.bid, quote.bid_size, quote.ask, quote.ask_size, quote.seq)
+
+
+def _part(ticks: list[Tick], span: TickSpan, limit: int) -> list[Tick]:
+    """Return the ticks of the span, in its order."""
+    wanted = [tick for tick in ticks if span.has(tick.place)]
+    return sorted(wanted, key=lambda tick: tick.place, reverse=span.newest_first)[:limit]
 
 
 def _bar(at: int, venue: str, trades: list[MarketTrade], frame: Timeframe) -> VenueBar:

@@ -108,6 +108,16 @@ def requests(venue: str, shard: int) -> str:
     return f"venue.{venue}.requests.{shard}"
 
 
+def requests_of(venue: str) -> str:
+    """Return the subject of the requests of all shards to a venue."""
+    return f"venue.{venue}.requests.*"
+
+
+def sessions_of(venue: str) -> str:
+    """Return the subject of the session requests of all shards to a venue."""
+    return f"venue.{venue}.session.*"
+
+
 def reports(venue: str, shard: int) -> str:
     return f"venue.{venue}.reports.{shard}"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -170,30 +170,39 @@ def flags_denial(type_: OrderType, time_in_force: TimeInForce, post_only: bool) 
     return None
 
 
-def display_denial(
-    instrument: Instrument,
-    display: Decimal,
-    type_: OrderType,
-    time_in_force: TimeInForce,
-    quantity: Decimal,
-    price: Decimal | None,
-    *,
-    reduce_only: bool = False,
-    may_cover: bool = False,
-) -> Denial | None:
-    """Return why an order cannot show only `display` of its quantity: it must be a limit order that rests, and show a part of it.
+class DisplayTerms(Protocol):
+    """What decides, beside its type, whether an order may be an iceberg. The terms of an order and a request to a venue have it."""
 
-    `may_cover`: the display quantity may be the whole quantity or more, as when the quantity was reduced.
+    @property
+    def time_in_force(self) -> TimeInForce: ...
+    @property
+    def quantity(self) -> Decimal: ...
+    @property
+    def price(self) -> Decimal | None: ...
+    @property
+    def reduce_only(self) -> bool: ...
+    @property
+    def display_quantity(self) -> Decimal | None: ...
+
+
+def display_denial(instrument: Instrument, type_: OrderType, terms: DisplayTerms, *, may_cover: bool = False) -> Denial | None:
+    """Return why an order cannot show only its display quantity: it must be a limit order that rests, and show a part of it.
+
+    None for an order that is shown whole. `may_cover`: the display quantity may be the whole quantity or more, as when the quantity was
+    reduced.
     """
-    if type_ is not OrderType.LIMIT or price is None or time_in_force not in RESTING:
-        return Denial("display_quantity_not_allowed", f"{type_} {time_in_force}")
+    display, quantity, price = terms.display_quantity, terms.quantity, terms.price
+    if display is None:
+        return None
+    if type_ is not OrderType.LIMIT or price is None or terms.time_in_force not in RESTING:
+        return Denial("display_quantity_not_allowed", f"{type_} {terms.time_in_force}")
     if display <= ZERO:
         return Denial("display_quantity_not_positive", plain(display), "0")
     if not is_multiple(display, instrument.lot):
         return Denial("display_quantity_off_lot", plain(display), plain(instrument.lot))
     if display >= quantity and not may_cover:
         return Denial("display_quantity_too_large", plain(display), plain(quantity))
-    if not reduce_only and is_too_small(instrument, display, price):
+    if not terms.reduce_only and is_too_small(instrument, display, price):
         return Denial("display_quantity_too_small", plain(abs(price * display)), plain(instrument.notional_min), instrument.currency)
     if display * PARTS_MAX < quantity:
         return Denial("display_quantity_too_small", plain(display), plain(divide(quantity, Decimal(PARTS_MAX))))

@@ -96,7 +96,7 @@ def _numbers(checks: str) -> str:
 
 def _queued(event: e.OrderQueued) -> str:
     if event.venue is None:
-        return "It waits for a venue."
+        return "It waits in the queue."
     return f"{event.venue} refuses it ({event.reason}); it waits for another venue."
 
 

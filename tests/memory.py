@@ -47,7 +47,7 @@ class MemoryGroup:
 
 @contextmanager
 def memory_group(size: int) -> Iterator[MemoryGroup]:
-    """Takes root and a kernel that lets us; the scene is skipped where there is none."""
+    """Make one. The test is skipped where that is not permitted."""
     first = ROOT / "memory"
     directory = (first if first.is_dir() else ROOT) / f"trade-test-{os.getpid()}"
     try:
@@ -55,7 +55,7 @@ def memory_group(size: int) -> Iterator[MemoryGroup]:
         group = MemoryGroup(directory)
         group.limit(size)
     except OSError as error:
-        pytest.skip(f"no memory group can be made here (user {os.getuid()}): {error}")
+        pytest.skip(f"making a control group is not permitted to user {os.getuid()}; run as root, with a writable {ROOT}: {error}")
     try:
         yield group
     finally:

@@ -1,5 +1,6 @@
 """A whole stack for tests: `trade up` as a process on ports of its own, as a person would start it."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -212,6 +213,27 @@ class LiveStack:
     def kill(self, name: str) -> None:
         """kill -9 of one process; `trade up` is expected to bring it back."""
         os.kill(self.pid(name), signal.SIGKILL)
+
+    def revive(self, *names: str) -> None:
+        """kill -9 of these processes, and wait until others are in their places and the stack is ready."""
+        before = {name: self.pid(name) for name in names}
+        for name in names:
+            self.kill(name)
+        deadline = time.monotonic() + HANGS_S
+        while any(self.state(name).pid == pid for name, pid in before.items()):
+            assert time.monotonic() < deadline, f"{names} are not started again"
+            time.sleep(0.05)
+        self.await_ready()
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """A process that is stopped meanwhile, as by a machine that hangs."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def await_ready(self, within_s: float = HANGS_S) -> None:
         """Until every process is up and every service answers /ready again."""

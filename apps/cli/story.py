@@ -119,7 +119,7 @@ def _fields(event: Event) -> str:
 SENTENCES: dict[str, Callable[[Event], str]] = {
     "OrderSubmitted": _submitted,
     "OrderRiskChecked": _risk_checked,
-    "OrderQueued": lambda _: "waits for a venue",
+    "OrderQueued": lambda _: "waits in the queue",
     "OrderRejected": _rejected,
     "OrderRouted": _routed,
     "RouteAcknowledged": _acknowledged,

@@ -13,7 +13,7 @@ from apps.desk.rows import Formats, Row, position_row
 from apps.http.app import with_decimals
 from apps.http.order_view import event_view
 from domain.narrative import OwnerOf
-from domain.order.fix import exec_type
+from domain.order.fix import exec_type, terms_tags
 from domain.ports import Clock, Head
 from domain.position.position import Position
 from domain.risk.controls import Controls
@@ -148,7 +148,9 @@ class Frames:
         own: dict[str, Any] = {"index": recorded.place}
         if event.order_id:  # events about the journal itself belong to no order
             own |= {"order_id": event.order_id, "account": recorded.account, "status": event.status}
-        fix = {"exec_type": exec_type(event)} | ({"ord_status": recorded.fix_status} if recorded.fix_status else {})
+        fix: dict[str, Any] = {"exec_type": exec_type(event)} | ({"ord_status": recorded.fix_status} if recorded.fix_status else {})
+        if tags := terms_tags(event):
+            fix["fix_terms"] = tags
         return msgspec.json.encode(with_decimals({"seq": recorded.seq, **own, **view, **fix}, formats.number))
 
     def accounts(self, query: StreamQuery) -> list[AccountRows]:

@@ -1,11 +1,9 @@
 """`POST /routes/preview`: the venues that routing would compare for an order, and the one it would choose. Nothing changes."""
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from msgspec import UNSET, UnsetType
 
 from apps.exeq.executor import Executor
 from apps.exeq.routes import Executors
@@ -16,21 +14,14 @@ from apps.http.order_body import OrderBody, terms_of
 from apps.http.problem import problem_doc
 from apps.http.schema import schema_of
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.execution.order_rules import OrderRules
 from domain.execution.routing import NO_FRESH_QUOTE, NoRoute, Routing
 from domain.execution.venue_health import VenueHealth
-from domain.instruments import Instrument
 from domain.order.events import Candidate
 from domain.order.terms import recorded
-from domain.values import TimeInForce
+from domain.ports import Clock
 
-
-class RoutePreviewBody(OrderBody, forbid_unknown_fields=True, kw_only=True):
-    """The order to route."""
-
-    time_in_force: TimeInForce | UnsetType | None = UNSET
-
-
-PREVIEW_SCHEMA: Final = schema_of(RoutePreviewBody, example={"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "account": "main"})
+PREVIEW_SCHEMA: Final = schema_of(OrderBody, example={"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "account": "main"})
 PREVIEW_DOC: Final[dict[str, Any]] = {
     "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"schema": PREVIEW_SCHEMA}}}},
     "responses": {
@@ -39,14 +30,14 @@ PREVIEW_DOC: Final[dict[str, Any]] = {
         },
         400: problem_doc("`malformed`, with a pointer to the field"),
         403: problem_doc("`account_not_yours`"),
-        422: problem_doc("The order cannot trade: `unknown_symbol`, `price_off_tick`, `notional_too_small` and the like"),
+        422: problem_doc("A submit would refuse it now: `unknown_symbol`, `price_off_tick`, `too_late_for_close` and the like"),
         503: problem_doc("`not_routing`: exeq is catching up, or another exeq is active; with Retry-After"),
     },
 }
-_DECODER: Final = msgspec.json.Decoder(RoutePreviewBody)
+_DECODER: Final = msgspec.json.Decoder(OrderBody)
 
 
-def router(shards: Executors, instruments: Mapping[str, Instrument]) -> APIRouter:
+def router(shards: Executors, rules: OrderRules, clock: Clock) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/routes/preview", summary="Compare the venues for an order that is not sent", **PREVIEW_DOC)
@@ -54,7 +45,7 @@ def router(shards: Executors, instruments: Mapping[str, Instrument]) -> APIRoute
         """Return what routing would decide for this order now. No order is created, and no token is taken."""
         caller, read = caller_of(request.scope), read_struct(_DECODER, await request.body())
         own = "" if caller.account == EVERY_ACCOUNT else caller.account
-        terms = terms_of(read, instruments, own, time_in_force=read.time_in_force or TimeInForce.GTC)
+        terms = terms_of(read, rules, own, clock.now_ns())
         if not caller.sees(terms.account):
             raise account_not_yours()
         executor = shards.of(terms.account)

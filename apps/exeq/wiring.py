@@ -13,6 +13,7 @@ from adapters.local_kills import DIRECTORY, LocalKills
 from apps.connections import access, control_journal, feeds, nats
 from apps.connections.controls import Scopes
 from apps.connections.depths import Depths
+from apps.connections.order_rules import order_rules_of
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
 from apps.exeq import local_kill_endpoint, reconciliation_endpoint, route_preview
@@ -74,7 +75,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
         own |= {"quotes": ticks.stats(), "requests_dropped": publisher.dropped} | ({} if depths is None else {"depths": depths.stats()})
         return own | switch.stats()
 
-    routes = _router(shards, market, instruments, Scopes(instruments, venues), switch, publisher, clock)
+    routes = _router(chassis, shards, market, instruments, listed, switch, publisher, clock)
     routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
 
@@ -102,17 +103,19 @@ async def _follow_market(
 
 
 def _router(
+    chassis: Chassis[ExeqSettings],
     shards: ExecutionShards,
     market: Market,
     instruments: Mapping[str, Instrument],
-    scopes: Scopes,
+    venues: Mapping[str, VenueSettings],
     switch: ExeqKillSwitch,
     publisher: Publisher,
     clock: Clock,
 ) -> APIRouter:
     routes = router(shards, market, clock)
-    routes.include_router(route_preview.router(shards, instruments))
-    routes.include_router(local_kill_endpoint.router(switch, publisher, scopes, clock))
+    rules = order_rules_of(instruments, venues.values(), chassis.keys.may_trade, clock)
+    routes.include_router(route_preview.router(shards, rules, clock))
+    routes.include_router(local_kill_endpoint.router(switch, publisher, Scopes(instruments, venues), clock))
     return routes
 
 

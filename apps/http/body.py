@@ -13,6 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from pydantic import BaseModel, ValidationError
 
+from apps.http.moments import EXAMPLE, body_moment
 from apps.http.problem import DETAIL_MAX, ECHO_MAX, Refusal, malformed
 from domain.values import CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, IDENTIFIER, NUMBER_RULE, SIGNED_RULE, exact, signed_exact
 
@@ -157,3 +158,11 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not a number")
+
+
+def moment(text: str, field: str) -> int:
+    """Parse an RFC 3339 time into nanoseconds since the epoch. Refusal 400."""
+    try:
+        return body_moment(text)
+    except ValueError:
+        raise malformed(f"{field} must be a time with a zone, for example {EXAMPLE}", f"/{field}") from None

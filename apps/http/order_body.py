@@ -1,18 +1,16 @@
 """The order in the body of a question about it: its check at risk, its route at exeq. Parsed into terms, or the first error."""
 
-from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import exact_number, identifier
-from apps.http.problem import ECHO_MAX, malformed, untradable
+from apps.http.body import exact_number, identifier, moment
+from apps.http.problem import malformed, untradable
 from apps.http.schema import DISPLAY_QUANTITY, NUMBER, PRICE, described
 from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail, type_of
-from domain.instruments import Denial, Instrument, display_denial, terms_denial
+from domain.execution.order_rules import OrderRules
 from domain.order.commands import Terms
-from domain.order.trail import trail_denial
 from domain.values import OrderType, Side, TimeInForce
 
 _TYPE: Final = described("Defaults to trailing_stop if it trails, else to limit if a price is given, else to market.")
@@ -29,6 +27,9 @@ class OrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
     type: Annotated[OrderType | UnsetType | None, _TYPE] = UNSET
     stop_price: Annotated[msgspec.Raw | UnsetType, PRICE] = UNSET
+    time_in_force: Annotated[TimeInForce | UnsetType | None, described("Defaults to gtc.")] = UNSET
+    expire_at: Annotated[str | UnsetType | None, described("Required with gtd, not allowed otherwise.", format="date-time")] = UNSET
+    post_only: Annotated[bool | UnsetType | None, described("As of the order that would be submitted.")] = UNSET
     reduce_only: Annotated[bool | UnsetType | None, described("The order is denied if it could do more than close a position.")] = UNSET
     display_quantity: Annotated[msgspec.Raw | UnsetType, DISPLAY_QUANTITY] = UNSET
     trail_amount: TrailNumber = UNSET
@@ -38,19 +39,12 @@ class OrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     activation_price: TrailPrice = UNSET
 
 
-def terms_of(
-    read: OrderBody,
-    instruments: Mapping[str, Instrument],
-    own: str,
-    *,
-    order_id: str = "",
-    time_in_force: TimeInForce = TimeInForce.GTC,
-) -> Terms:
-    """Return the terms of a body, by default of the account `own`. Refusal 400 when it is malformed, 422 when it cannot trade."""
+def terms_of(read: OrderBody, rules: OrderRules, own: str, now_ns: int, order_id: str = "") -> Terms:
+    """Return the terms of a body, by default of the account `own`. Refusal 400 if it is malformed, 422 if a submit would refuse it."""
     quantity = exact_number(read.quantity, "quantity")
     if quantity is None:
         raise malformed("quantity is required", "/quantity")
-    instrument = instruments.get(read.symbol)
+    instrument = rules.instruments.get(read.symbol)
     negative = instrument is not None and instrument.negative_prices
     price = exact_number(read.price, "price", negative=negative)
     stop_price = exact_number(read.stop_price, "stop_price", negative=negative)
@@ -68,17 +62,14 @@ def terms_of(
         quantity=quantity,
         price=price,
         stop_price=stop_price,
-        time_in_force=time_in_force,
+        time_in_force=read.time_in_force or TimeInForce.GTC,
+        expire_at=moment(read.expire_at, "expire_at") if isinstance(read.expire_at, str) else None,
+        post_only=read.post_only is True,
         reduce_only=read.reduce_only is True,
         display_quantity=exact_number(read.display_quantity, "display_quantity"),
         trail=trail,
     )
-    if instrument is None:
-        raise untradable(Denial("unknown_symbol", terms.symbol[:ECHO_MAX]))
-    denial = terms_denial(instrument, terms.order_type, quantity, price, stop_price, reduce_only=terms.reduce_only)
-    denial = denial or trail_denial(instrument, terms.order_type, terms.trail)
-    if denial is None and (display := terms.display_quantity) is not None:
-        denial = display_denial(instrument, display, terms.order_type, time_in_force, quantity, price, reduce_only=terms.reduce_only)
-    if denial is not None:
+    terms = rules.as_submitted(terms)
+    if denial := rules.denial(terms, now_ns):
         raise untradable(denial)
     return terms

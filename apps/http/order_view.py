@@ -9,7 +9,7 @@ import msgspec
 from apps.http.decision_view import record_view
 from domain.narrative import OwnerOf, no_owner, told
 from domain.order.events import OrderEvent
-from domain.order.fix import contingency_type, exec_type, list_order_status, list_status_type, max_floor, ord_status
+from domain.order.fix import contingency_type, exec_type, list_order_status, list_status_type, max_floor, ord_status, terms_tags
 from domain.order.generations import Generation
 from domain.order.order import Order, evolve
 from domain.values import rfc3339
@@ -129,6 +129,8 @@ def fix_view(event: OrderEvent, order: Order) -> View:
     words: View = {"exec_type": exec_type(event), "ord_status": ord_status(order)}
     if (shown := max_floor(event)) is not None:
         words["max_floor"] = shown
+    if tags := terms_tags(event):
+        words["fix_terms"] = tags
     if (status_type := list_status_type(event)) is not None and order.group is not None:
         words |= {"list_status_type": status_type, "list_order_status": list_order_status(order.group)}
         words |= {"contingency_type": contingency_type(order.group)}

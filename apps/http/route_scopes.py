@@ -204,6 +204,18 @@ ALPACA: Final[Table] = {
     ("GET", "/v2/stocks/trades/latest"): ANY | PUBLIC,
     ("GET", "/v2/stocks/quotes/latest"): ANY | PUBLIC,
     ("GET", "/v2/stocks/snapshots"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/trades"): ANY | PUBLIC,
+    ("GET", "/v1beta3/crypto/{loc}/quotes"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/trades"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/quotes"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/auctions"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/trades"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/quotes"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/auctions"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/bars/latest"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/trades/latest"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/quotes/latest"): ANY | PUBLIC,
+    ("GET", "/v2/stocks/{symbol}/snapshot"): ANY | PUBLIC,
 }
 """The routes of the Alpaca facade of oms, below its base address. A key of one account is needed, also where the native API is open."""
 ALPACA_STREAM: Final[Row] = READ

@@ -30,13 +30,18 @@ class QuotedVenues:
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
         self.hosts = [hosts[name] for name in sorted(hosts)]
 
-    async def show(self, quote: Quote, at: int) -> None:
+    def show(self, quote: Quote, at: int) -> None:
         for host in self.hosts:
-            await host.show(quote, at)
+            host.show(quote, at)
 
-    async def trade(self, prints: Prints) -> None:
+    def trade(self, prints: Prints) -> None:
         for host in self.hosts:
-            await host.trade(prints.symbol, prints.prints)
+            host.trade(prints.symbol, prints.prints)
+
+    async def room(self) -> None:
+        """Wait until each venue can take a quote or a print without dropping an older one."""
+        for host in self.hosts:
+            await host.inbox.room()
 
     async def heartbeat(self) -> None:
         """Publish old quotes again. Many symbols are published a few at a time, so that subscribers can process orders in between."""
@@ -56,10 +61,10 @@ class QuotedVenues:
 async def simulate(markets: Sequence[Iterator[Quote]], venues: QuotedVenues, clock: Clock, interval_s: float) -> None:
     """Show one quote of each symbol at once, then one of each per `interval_s`, spread over the interval."""
     for market in markets:
-        await venues.show(next(market), clock.now_ns())
+        venues.show(next(market), clock.now_ns())
     for market in cycle(markets):
         await asyncio.sleep(interval_s / len(markets))
-        await venues.show(next(market), clock.now_ns())
+        venues.show(next(market), clock.now_ns())
 
 
 class Recording:
@@ -106,11 +111,13 @@ class Recording:
         return (until is None or self._rows[self.position].at <= until) and (rows is None or played < rows)
 
     async def _next(self) -> None:
+        """Play a row. No venue may miss one, so a recorded market waits for the slowest of them."""
+        await self._venues.room()
         row = self._rows[self.position]
         if isinstance(row, Prints):
-            await self._venues.trade(row)
+            self._venues.trade(row)
         else:
-            await self._venues.show(row, row.at)
+            self._venues.show(row, row.at)
         self.position += 1
         if self.position % YIELD_EVERY == 0:
             await asyncio.sleep(0)

@@ -89,9 +89,9 @@ class MarketQuotes:
                 async with asyncio.timeout(LOOK_S):
                     await self._wake.wait()
             self._wake.clear()
-            await self.look(self._clock.monotonic_ns())
+            self.look(self._clock.monotonic_ns())
 
-    async def look(self, now: int) -> None:
+    def look(self, now: int) -> None:
         """Show what changed, and a few times a second end what is too old. `now` is of our steady clock."""
         changed, self._changed = self._changed, {}
         self._known.update(changed)
@@ -100,9 +100,9 @@ class MarketQuotes:
             self._looked_at = now
             symbols += [symbol for symbol in self._known if symbol not in changed and not self._market.quotes(symbol, now - AGE_MAX_NS)]
         for symbol in symbols:
-            await self._show(symbol, now)
+            self._show(symbol, now)
 
-    async def _show(self, symbol: str, now: int) -> None:
+    def _show(self, symbol: str, now: int) -> None:
         """Show what is new. A quote is shown once: shown again, it would renew the sizes that orders took since.
 
         One that normalizer repeats is published again, which shows that it is still valid. A book arrives shortly before its quote:
@@ -116,9 +116,9 @@ class MarketQuotes:
             before = self._shown.pop((name, symbol), None)
             for prints in printed:
                 if before is not None and prints.venue == before.quote.venue:
-                    await host.trade(symbol, prints.prints)
+                    host.trade(symbol, prints.prints)
             if source is None:
-                await host.end(symbol)
+                host.end(symbol)
                 continue
             book = self._book_of(source, now)
             if before is not None and source is before.quote and (book is None or before.has_levels_of(book)):
@@ -126,11 +126,11 @@ class MarketQuotes:
                 continue
             self._shown[name, symbol] = _ShownQuote(source, book)
             if before is not None and source is before.quote and book is not None:
-                await host.show_book(book)
+                host.show_book(book)
             elif before is not None and source == before.quote and before.has_levels_of(book):
                 host.repeat(symbol)
             else:
-                await host.show(source, source.at, book)
+                host.show(source, source.at, book)
 
     def _book_of(self, quote: Quote, now: int) -> Depth | None:
         """Return the book that belongs to the quote on both sides, if it is known."""

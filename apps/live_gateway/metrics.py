@@ -24,5 +24,9 @@ def series(hosts: Mapping[str, VenueHost], intake: RequestHandler, sessions: Ses
     yield counter("gateway_requests", "Requests by outcome", {"taken": intake.taken, "unreadable": intake.unreadable}, "outcome")
     stale = {name: host.stale_epochs for name, host in hosts.items()}
     yield counter("gateway_stale_epoch", "Requests refused because an exeq of a newer epoch is known", stale, "venue")
+    dropped = {name: host.inbox.dropped for name, host in hosts.items()}
+    yield counter(
+        "gateway_market_dropped", "Quotes and prints that a slow venue did not process, because newer ones came", dropped, "venue"
+    )
     yield counter("gateway_reports_resent", "Reports sent again on request", sessions.resent)
     yield counter("gateway_messages_dropped", "Messages that were not published; oms requests them again", publisher.dropped)

@@ -1,6 +1,7 @@
-"""Venue requests, in lists on `venue.<venue>.requests.<shard>`: one subscription, so that they keep their sequence."""
+"""Venue requests, in lists on `venue.<venue>.requests.<shard>`: one subscription a venue, so that they keep their sequence."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
@@ -27,42 +28,40 @@ _REQUESTS: Final = Reader[SentRequest](SentRequest)
 
 
 class RequestHandler:
-    """Passes each request to its venue. Requests to venues hosted elsewhere are counted and ignored."""
+    """Passes each request to its venue. A venue whose inbox is full makes only its own requests wait."""
 
     def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
         self._hosts = hosts
-        self._subscription: Subscription | None = None
-        self._put = asyncio.Event()
-        self._begun = 0
-        self._done = 0
+        self._subscriptions: dict[str, Subscription] = {}
+        self._put = asyncio.Condition()
+        self._begun: Counter[str] = Counter()
+        self._done: Counter[str] = Counter()
         self.taken = 0
         self.unreadable = 0
-        self.elsewhere = 0
 
     async def listen(self, client: Client) -> None:
-        self._subscription = await client.subscribe(subjects.REQUESTS, cb=self._on_requests)
+        for venue in self._hosts:
+            self._subscriptions[venue] = await client.subscribe(subjects.requests_of(venue), cb=self._on_requests)
 
-    async def heard_all(self) -> None:
-        """Wait until every request that had reached this process was passed to its venue."""
-        target = self._begun + (self._subscription.pending_msgs if self._subscription else 0)
-        while self._done < target:
-            self._put.clear()
-            await self._put.wait()
+    async def heard_all(self, venue: str) -> None:
+        """Wait until every request that had reached this process for a venue was passed to it."""
+        subscription = self._subscriptions.get(venue)
+        target = self._begun[venue] + (subscription.pending_msgs if subscription else 0)
+        async with self._put:
+            await self._put.wait_for(lambda: self._done[venue] >= target)
 
     async def _on_requests(self, message: Msg) -> None:
-        self._begun += 1
-        try:
-            await self._take(message)
-        finally:
-            self._done += 1
-            self._put.set()
-
-    async def _take(self, message: Msg) -> None:
         _, venue, _, shard = message.subject.split(".")
-        host = self._hosts.get(venue)
-        if host is None:
-            self.elsewhere += 1
-            return
+        self._begun[venue] += 1
+        try:
+            await self._take(message, venue, shard)
+        finally:
+            self._done[venue] += 1
+            async with self._put:
+                self._put.notify_all()
+
+    async def _take(self, message: Msg, venue: str, shard: str) -> None:
+        host = self._hosts[venue]
         arrived = asyncio.get_running_loop().time()
         for sent in _REQUESTS.read(message.data):
             reason = sent.reason if isinstance(sent, Unreadable) else trouble(sent, venue, shard)

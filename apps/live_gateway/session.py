@@ -76,12 +76,13 @@ class Sessions:
         self.resent = 0
 
     async def listen(self, client: Client) -> None:
-        await client.subscribe(subjects.SESSIONS, cb=self._on_message)
+        for venue in self._hosts:  # a subscription each: a venue that is slow to answer delays only its own session
+            await client.subscribe(subjects.sessions_of(venue), cb=self._on_message)
 
     async def _on_message(self, message: Msg) -> None:
         _, venue, _, shard = message.subject.split(".")
-        host = self._hosts.get(venue)
-        if host is None or host.faults.frozen:
+        host = self._hosts[venue]
+        if host.faults.frozen:
             return
         try:
             answer = await self._answer(host, shard_of(shard), _ASKED.decode(message.data))
@@ -104,7 +105,7 @@ class Sessions:
             return self._resend(host, shard, asked.first)
         if isinstance(asked, ReportsPage):
             return await self._reports(host, shard, max(asked.first, 1), min(asked.limit, PAGE_MAX))
-        await self._intake.heard_all()
+        await self._intake.heard_all(host.name)
         if isinstance(asked, OpenOrders):
             return await host.ask(lambda: {"last": host.reports.last(shard)} | open_orders(host, asked.after, asked.limit, shard))
         met = await host.meet(shard, asked.epoch, asked.unit)

@@ -9,13 +9,14 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
+import structlog
+
 from apps.connections.nats import patiently
-from apps.runtime.logs import get_logger
 from domain.market.price_history import FROM_BARS, SIMULATED, DailyClose
 from domain.market.simulated import SimulatedMarket
 from domain.ports import Clock, Prices
 
-log = get_logger()
+log = structlog.get_logger()
 
 DAYS: Final = 60
 """Closes generated for a symbol. A symbol with this many real closes gets none."""

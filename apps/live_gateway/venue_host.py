@@ -17,6 +17,7 @@ from apps.journal.group_commit import GroupCommit, Outcome, Pace
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
 from apps.live_gateway.commit_groups import groups
 from apps.live_gateway.faulty_wire import FaultyWire
+from apps.live_gateway.inbox import Inbox
 from apps.live_gateway.report_log import VENUE_COMMITS, ReportLog
 from apps.live_gateway.report_wire import Announced, ReportWire
 from apps.runtime.failpoint import failpoint
@@ -47,9 +48,6 @@ from domain.values import ZERO, subject_token
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-INBOX_MAX: Final = 4096
-"""Messages that wait for one venue. When the inbox is full the subscription waits, up to the NATS client's own bound."""
 
 UNSETTLED_MAX: Final = 2_000
 """Groups that may wait for the disk before the venue takes no further message."""
@@ -107,7 +105,7 @@ class VenueHost:
         self.forgotten = 0
         self.stale_epochs = 0
         """Requests of an exeq that was replaced by another one: refused without a report."""
-        self._inbox: asyncio.Queue[tuple[float, Work]] = asyncio.Queue(INBOX_MAX)
+        self.inbox: Inbox[Work] = Inbox()
         self._commits: GroupCommit[VenueEvent] | None = None
         self._ticket = 0
         self._latest = 0
@@ -130,7 +128,7 @@ class VenueHost:
         received = self.faults.heard(message)
         if received is not None:
             since = asyncio.get_running_loop().time() if arrived is None else arrived
-            await self._inbox.put((since + self._latency_s(), received))
+            await self.inbox.put(received, since + self._latency_s())
 
     def _latency_s(self) -> float:
         """Return the configured latency plus exponentially distributed jitter."""
@@ -140,44 +138,44 @@ class VenueHost:
     async def meet(self, shard: int, epoch: int, unit: str) -> int:
         """Note an exeq's epoch and return the largest one met for the shard. Later answers follow it in the journal."""
         if epoch > self.venue.epochs.get(shard, 0):
-            await self._inbox.put((0, Meet(shard, epoch, unit)))
+            await self.inbox.put(Meet(shard, epoch, unit))
         return max(epoch, self.venue.epochs.get(shard, 0))
 
     async def do(self, deed: Deed) -> None:
         """Perform a manual action or a fault; return when it is journaled. Raises Unavailable."""
-        await self._inbox.put((0, deed))
+        await self.inbox.put(deed)
         await self.ask(lambda: None)
 
-    async def show(self, base: Quote, at: int, book: Depth | None = None) -> None:
+    def show(self, base: Quote, at: int, book: Depth | None = None) -> None:
         """Show a quote of the common market with this venue's spread and depth, if it trades the symbol; `book`: with these levels."""
         instrument = self.instruments.get(base.symbol)
         if instrument is not None:
             quote = shaped(base, self.name, instrument, self.settings.spread_ticks, self.settings.depth_scale, at)
             self.quotes[quote.symbol] = quote
-            await self._show(quote, book, instrument)
+            self._show(quote, book, instrument)
 
-    async def show_book(self, book: Depth) -> None:
+    def show_book(self, book: Depth) -> None:
         """Show other levels behind the same touch."""
         instrument, quote = self.instruments.get(book.symbol), self.quotes.get(book.symbol)
         if instrument is not None and quote is not None:
-            await self._show(quote, book, instrument)
+            self._show(quote, book, instrument)
 
-    async def trade(self, symbol: str, prints: Iterable[Print]) -> None:
+    def trade(self, symbol: str, prints: Iterable[Print]) -> None:
         """Take trades of the market that this venue shows, in its own shape. Only a venue that estimates queues needs them."""
         instrument, own = self.instruments.get(symbol), self.settings
         if instrument is None or not own.rules.estimated:
             return
         for each in prints:
             price, quantity, side = msgspec.structs.astuple(shaped_print(each, instrument, own.spread_ticks, own.depth_scale))
-            await self._inbox.put((0, TradePrint(symbol, side, price, quantity)))
+            self.inbox.tell(TradePrint(symbol, side, price, quantity))
 
-    async def _show(self, quote: Quote, book: Depth | None, instrument: Instrument) -> None:
+    def _show(self, quote: Quote, book: Depth | None, instrument: Instrument) -> None:
         if book is None:
             self._books.pop(quote.symbol, None)
         else:
             own = self.settings
             self._books[quote.symbol] = shaped_depth(book, self.name, instrument, own.spread_ticks, own.depth_scale)
-        await self._inbox.put((0, self._shown(quote)))
+        self.inbox.tell(self._shown(quote))
 
     def _shown(self, quote: Quote) -> Quote | DeepQuote:
         book = self._books.get(quote.symbol)
@@ -190,19 +188,19 @@ class VenueHost:
                 self._publish_book(book)
             self.publish_quote(quote)
 
-    async def end(self, symbol: str) -> None:
+    def end(self, symbol: str) -> None:
         """Stop showing a symbol: its last quote leaves with the flag `stale` and without sizes, so nothing trades with it."""
         shown = self.quotes.pop(symbol, None)
         self._books.pop(symbol, None)
         if shown is not None:
-            await self._inbox.put((0, msgspec.structs.replace(shown, bid_size=ZERO, ask_size=ZERO, flags=(*shown.flags, STALE))))
+            self.inbox.tell(msgspec.structs.replace(shown, bid_size=ZERO, ask_size=ZERO, flags=(*shown.flags, STALE)))
 
     async def ask(self, question: Callable[[], T]) -> T:
         """Return the answer from journaled state, after every message that came before. Raises Unavailable."""
         query = Query(question)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._inbox.put((0, query))  # type: ignore[arg-type]  # Query is invariant in its answer's type
+                await self.inbox.put(query)  # type: ignore[arg-type]  # Query is invariant in its answer's type
                 return await query.answer
         except TimeoutError as error:
             raise Unavailable(f"venue {self.name} does not answer in {ANSWER_TIMEOUT_S} s") from error
@@ -266,8 +264,8 @@ class VenueHost:
         self.on_ready(False)
         self._commits = None
         self.recoveries += 1
-        while not self._inbox.empty():
-            _, work = self._inbox.get_nowait()
+        while len(self.inbox):
+            _, work = self.inbox.take()
             if isinstance(work, Query):
                 _fail(work, Unavailable("the venue recovers from its journal"))
             else:
@@ -277,9 +275,9 @@ class VenueHost:
         loop = asyncio.get_running_loop()
         waited_until, in_a_row = 0.0, 0
         while True:
-            if self._inbox.empty():
+            if not len(self.inbox):
                 in_a_row = 0
-            due, work = await self._inbox.get()
+            due, work = await self.inbox.get()
             if due > waited_until and (wait_s := due - loop.time()) > 0:
                 await asyncio.sleep(wait_s)
                 waited_until = due  # the clock may be a rounding error behind it
@@ -310,7 +308,7 @@ class VenueHost:
         while True:
             await asyncio.sleep(TIME_CHECK_S)
             if next(self.venue.due(self._clock.now_ns()), None) is not None:
-                await self._inbox.put((0, Passed()))
+                await self.inbox.put(Passed())
 
     def _take(self, message: Message) -> None:
         assert self._commits is not None, "only a recovered venue takes messages"

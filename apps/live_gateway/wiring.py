@@ -94,7 +94,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
 
     def stats() -> dict[str, object]:
         return {
-            "requests": {"taken": intake.taken, "unreadable": intake.unreadable, "elsewhere": intake.elsewhere},
+            "requests": {"taken": intake.taken, "unreadable": intake.unreadable},
             "reports_resent": sessions.resent,
             "messages_dropped": publisher.dropped,
             "fills_announced": announced.stats(),

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import client_order_id_of, exact_number, identifier, read_object, read_struct, unreadable
+from apps.http.body import client_order_id_of, exact_number, identifier, moment, read_object, read_struct, unreadable
 from apps.http.caller import account_not_yours
 from apps.http.problem import Refusal, malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, ID_PATTERN, OPTIONAL_NUMBER, PRICE, described
 from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail, type_of
-from apps.oms.submit_body import Priority, TermsReader, moment
+from apps.oms.submit_body import Priority, TermsReader
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.instruments import Denial
 from domain.order.commands import Terms

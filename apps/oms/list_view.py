@@ -4,11 +4,11 @@ from typing import Any
 
 from apps.http.order_view import View, order_view
 from apps.oms.lists import ListResult, Members
-from domain.groups.levels import traded
 from domain.groups.status import flags_of, slots_of, status_of
 from domain.order.group import HELD_ROLES, LIST_REJECTED, ListType
 from domain.order.lifecycle import State
 from domain.order.order import Order
+from domain.order.slot import traded
 from domain.values import ZERO, rfc3339
 
 

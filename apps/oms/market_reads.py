@@ -5,7 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol, TypeVar
 
 from apps.oms.bounded_reads import BoundedReads
-from domain.market.bar_history import LastTrade, MarketBar, Timeframe
+from domain.market.bar_history import MarketBar, Timeframe
+from domain.market.tick_history import TickSpan, VenueQuote, VenueTrade
 
 T = TypeVar("T")
 
@@ -20,8 +21,14 @@ class MarketReader(Protocol):
     ) -> list[MarketBar]:
         """Return at most `limit` bars that begin from `since_ns` until before `until_ns`, which are begins of bars. Raises Unavailable."""
 
-    async def last_trade(self, symbol: str, since_ns: int) -> LastTrade | None:
+    async def last_trade(self, symbol: str, since_ns: int) -> VenueTrade | None:
         """Return the last trade since a moment. Raises Unavailable."""
+
+    async def trades_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueTrade]:
+        """Return at most `limit` trades of a span, in its order. Raises Unavailable."""
+
+    async def quotes_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueQuote]:
+        """Return at most `limit` quotes of a span, in its order. Raises Unavailable."""
 
 
 class RecordedMarket(Protocol):

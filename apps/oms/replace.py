@@ -175,17 +175,7 @@ class ReplaceHandler:
         new = replacement(order, wanted, "")
         denial = terms_denial(instrument, new.order_type, new.quantity, new.price, new.stop_price, reduce_only=new.reduce_only)
         denial = denial or trail_denial(instrument, new.order_type, new.trail)
-        if denial is None and new.display_quantity is not None:
-            denial = display_denial(
-                instrument,
-                new.display_quantity,
-                new.order_type,
-                new.time_in_force,
-                wanted.quantity,
-                new.price,
-                reduce_only=new.reduce_only,
-                may_cover=True,
-            )
+        denial = denial or display_denial(instrument, new.order_type, new, may_cover=True)
         if denial is not None:
             raise untradable(denial)
 

@@ -8,21 +8,19 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from apps.http.body import client_order_id_of, exact_number, identifier, read_struct
+from apps.http.body import client_order_id_of, exact_number, identifier, moment, read_struct
 from apps.http.caller import account_not_yours
-from apps.http.moments import EXAMPLE, body_moment
-from apps.http.problem import ECHO_MAX, malformed
+from apps.http.problem import malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, DISPLAY_QUANTITY, ID, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from apps.http.trail_body import TrailNumber, TrailPrice, TrailWord, read_trail, type_of
 from domain.access.scopes import EVERY_ACCOUNT
-from domain.execution.auctions import NO_SESSION, TOO_LATE
-from domain.instruments import Denial, Instrument, display_denial, flags_denial, notional_denial, price_denial, quantity_worth, terms_denial
+from domain.execution.order_rules import AuctionOf, OrderRules, never_closing
+from domain.instruments import Denial, Instrument, quantity_worth
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
-from domain.order.trail import trail_denial
 from domain.shards import ONE_SHARD, Shards
-from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, rfc3339
+from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -86,24 +84,7 @@ def nothing_quoted(symbol: str, side: Side) -> Candidate | None:
     return None
 
 
-AuctionOf = Callable[[str, TimeInForce], Auction | Denial]
-"""Returns the opening or closing of a symbol that an order of this time in force would be for now, or why there is none."""
-
-
-def never_closing(symbol: str, time_in_force: TimeInForce) -> Auction | Denial:
-    """Return that there is none: nothing closes here."""
-    return Denial(NO_SESSION, symbol)
-
-
 _DECODER: Final = msgspec.json.Decoder(SubmitBody)
-
-
-def moment(text: str, field: str) -> int:
-    """Parse an RFC 3339 time into nanoseconds since the epoch. Refusal 400."""
-    try:
-        return body_moment(text)
-    except ValueError:
-        raise malformed(f"{field} must be a time with a zone, for example {EXAMPLE}", f"/{field}") from None
 
 
 class TermsReader:
@@ -125,13 +106,10 @@ class TermsReader:
         `touching`: the fresh quote that an aggressive order of a side would meet. `icebergs`: the symbols that some venue trades which
         supports icebergs.
         """
-        self._icebergs = icebergs
+        self._rules = OrderRules(instruments, may_trade, types, icebergs, auction_of)
         self._touching = touching
-        self._auction_of = auction_of
         self._instruments = instruments
-        self._may_trade = may_trade
         self._default_account = default_account
-        self._types = types
         self.shards = shards
 
     def read(self, body: bytes, idempotency_key: str | None, own: str) -> Terms:
@@ -180,8 +158,7 @@ class TermsReader:
 
     def auction(self, symbol: str, time_in_force: TimeInForce) -> Auction | None:
         """Return the opening or closing that an order submitted now is for; None if there is none: `denial` gives the reason."""
-        found = self._auction_of(symbol, time_in_force) if time_in_force in AT_SESSIONS else None
-        return found if isinstance(found, Auction) else None
+        return self._rules.auction(symbol, time_in_force)
 
     def may_be_negative(self, symbol: str) -> bool:
         instrument = self._instruments.get(symbol)
@@ -201,38 +178,7 @@ class TermsReader:
 
     def denial(self, terms: Terms, now_ns: int) -> Denial | None:
         """Return the first reason why these terms cannot trade now, or None."""
-        instrument = self._instruments.get(terms.symbol)
-        if instrument is None:
-            return Denial("unknown_symbol", terms.symbol[:ECHO_MAX])
-        if terms.order_type not in self._types:
-            return Denial("order_type_unsupported", str(terms.order_type))
-        if not self._may_trade(terms.account):
-            return Denial("account_closed", terms.account)
-        return (
-            (None if terms.notional is None else _notional_denial(instrument, terms))
-            or terms_denial(instrument, terms.order_type, terms.quantity, terms.price, terms.stop_price, reduce_only=terms.reduce_only)
-            or trail_denial(instrument, terms.order_type, terms.trail)
-            or flags_denial(terms.order_type, terms.time_in_force, terms.post_only)
-            or (None if terms.display_quantity is None else self._display_denial(instrument, terms, terms.display_quantity))
-            or _expiry_denial(terms, now_ns)
-            or (self._auction_denial(terms) if terms.time_in_force in AT_SESSIONS else None)
-        )
-
-    def _display_denial(self, instrument: Instrument, terms: Terms, display: Decimal) -> Denial | None:
-        if terms.symbol not in self._icebergs:
-            return Denial("display_quantity_unsupported", terms.symbol)
-        return display_denial(
-            instrument, display, terms.order_type, terms.time_in_force, terms.quantity, terms.price, reduce_only=terms.reduce_only
-        )
-
-    def _auction_denial(self, terms: Terms) -> Denial | None:
-        """Return why the order cannot wait for an opening or closing. A leg of a list cannot."""
-        if terms.group_id:
-            return Denial("time_in_force_not_allowed", f"{terms.time_in_force} in a list")
-        if terms.auction is not None:
-            return None
-        found = self._auction_of(terms.symbol, terms.time_in_force)
-        return found if isinstance(found, Denial) else Denial(TOO_LATE, rfc3339(found.at))
+        return self._rules.denial(terms, now_ns)
 
 
 def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
@@ -244,30 +190,3 @@ def _client_order_id(parsed: SubmitBody, key: str | None) -> str:
     if given is not None and given != key:
         raise malformed("Idempotency-Key and client_order_id differ", "/client_order_id")
     return key
-
-
-def _notional_denial(instrument: Instrument, terms: Terms) -> Denial | None:
-    """Return why the money makes no quantity, or one that is too little. Missing and excess prices are left to `terms_denial`."""
-    is_limit, immediate = terms.order_type is OrderType.LIMIT, terms.time_in_force is TimeInForce.IOC
-    waits = terms.time_in_force in AT_SESSIONS
-    if instrument.negative_prices or waits or not (terms.order_type is OrderType.MARKET or (is_limit and immediate)):
-        return Denial("notional_not_allowed", f"{terms.order_type} {terms.time_in_force}")
-    if is_limit == (terms.price is None):
-        return None
-    if terms.price is not None:
-        return price_denial(instrument, terms.price, "price") or notional_denial(
-            instrument, terms.quantity, terms.price, reduce_only=terms.reduce_only
-        )
-    touch = None if terms.quote is None else terms.quote.ask if terms.side is Side.BUY else terms.quote.bid
-    if touch is None:
-        return Denial("no_fresh_quote", terms.symbol)
-    return notional_denial(instrument, terms.quantity, touch, reduce_only=terms.reduce_only)
-
-
-def _expiry_denial(terms: Terms, now_ns: int) -> Denial | None:
-    gtd, expire_at = terms.time_in_force is TimeInForce.GTD, terms.expire_at
-    if expire_at is None:
-        return Denial("expire_at_required") if gtd else None
-    if not gtd:
-        return Denial("expire_at_not_allowed", rfc3339(expire_at))
-    return Denial("expire_at_in_past", rfc3339(expire_at), rfc3339(now_ns)) if expire_at <= now_ns else None

@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 
 from adapters.clock import SystemClock
 from apps.connections import access, control_journal, feeds, nats, stores
+from apps.connections.order_rules import hours_of, icebergs_of
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
@@ -160,9 +161,9 @@ def _reader(
     market: Market,
     clock: Clock,
 ) -> TermsReader:
-    orders, hours = chassis.settings.order_management, _hours(venues.values())
+    orders, hours = chassis.settings.order_management, hours_of(venues.values())
     types = frozenset(OrderType(name) for name in orders.supported_order_types)
-    icebergs = frozenset(symbol for venue in venues.values() if venue.icebergs for symbol in venue.symbols)
+    icebergs = icebergs_of(venues.values())
 
     def touching(symbol: str, side: Side) -> Candidate | None:
         quote = market.touching(symbol, side, clock.monotonic_ns() - int(QUOTE_AGE_MAX_S * 1e9))
@@ -185,16 +186,7 @@ def _reader(
 
 def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
     """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
-    return {symbol: list(by_venue.values()) for symbol, by_venue in _hours(venues).items()}
-
-
-def _hours(venues: Iterable[VenueSettings]) -> dict[str, dict[str, Calendar]]:
-    """Return the trading hours of every venue of a symbol, by symbol and venue."""
-    found: dict[str, dict[str, Calendar]] = {}
-    for venue in venues:
-        for symbol in venue.symbols:
-            found.setdefault(symbol, {})[venue.name] = venue.rules.calendar
-    return found
+    return {symbol: list(by_venue.values()) for symbol, by_venue in hours_of(venues).items()}
 
 
 def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:

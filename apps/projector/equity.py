@@ -29,6 +29,7 @@ READ_MANY: Final = 200
 WRITE_MANY: Final = 10_000
 WAITING_MAX: Final = 100_000
 """Samples held in memory while the store is away; beyond that the oldest are dropped. Those that wait are lost with the process."""
+WAIT_LEAST_S: Final = 0.001
 DAY_NS: Final = STEPS["1d"]
 ONE: Final = Decimal(1)
 
@@ -72,10 +73,16 @@ class EquitySampler:
             await self._prepare()  # so that readers find an empty table before the first sample
         except Unavailable as trouble:
             self._log_trouble(str(trouble))
+        due = self._next()
         while True:
-            now = self._clock.now_ns()
-            await asyncio.sleep((self._every_ns - now % self._every_ns) / 1e9)
-            await self.round()
+            await asyncio.sleep(max((due - self._clock.now_ns()) / 1e9, WAIT_LEAST_S))
+            if self._clock.now_ns() >= due:  # uvloop's timers may end a millisecond early
+                await self.round()
+                due = self._next()
+
+    def _next(self) -> int:
+        """Return the begin of the next interval."""
+        return (self._clock.now_ns() // self._every_ns + 1) * self._every_ns
 
     async def round(self) -> None:
         """Sample all accounts as of the interval that began last, and write what waits."""

@@ -1,6 +1,5 @@
 """Parse the body of `POST /check` into terms, or report the first error."""
 
-from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -10,7 +9,7 @@ from apps.http.body import exact_number, identifier, read_struct
 from apps.http.order_body import OrderBody, terms_of
 from apps.http.problem import malformed
 from apps.http.schema import NUMBER, described, schema_of
-from domain.instruments import Instrument
+from domain.execution.order_rules import OrderRules
 from domain.order.commands import Terms
 from domain.values import Side
 
@@ -38,13 +37,13 @@ _DECODER: Final = msgspec.json.Decoder(CheckBody)
 _ENTRY: Final = msgspec.json.Decoder(EntryBody)
 
 
-def read_order(body: bytes, instruments: Mapping[str, Instrument], own: str) -> tuple[Terms, Terms | None]:
+def read_order(body: bytes, rules: OrderRules, own: str, now_ns: int) -> tuple[Terms, Terms | None]:
     """Parse the order to check, by default of the account `own`, and the entry that counts as traded.
 
-    Refusal 400 when they are malformed, 422 when the order cannot trade.
+    Refusal 400 when they are malformed, 422 when a submit would refuse the order now.
     """
     read = read_struct(_DECODER, body)
-    terms = terms_of(read, instruments, own, order_id=identifier(read.order_id or None, "order_id") or "")
+    terms = terms_of(read, rules, own, now_ns, identifier(read.order_id or None, "order_id") or "")
     return terms, None if isinstance(read.entry, UnsetType) or bytes(read.entry) == b"null" else _entry(bytes(read.entry), terms)
 
 

@@ -18,7 +18,9 @@ from apps.risk.sight import sees
 from apps.risk.time_slice import ACCOUNT_WEIGHT, TimeSlice
 from apps.risk.views import View, check_view, decision_view, portfolio_view
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.execution.order_rules import OrderRules
 from domain.order.commands import Terms
+from domain.ports import Clock
 from domain.values import IDENTIFIER
 
 APPROVED: Final = b'{"approved":true}'
@@ -35,7 +37,9 @@ AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 class CheckEndpoint:
     """The check and portfolio routes, one method each. Refusals are raised; the chassis renders them."""
 
-    def __init__(self, engines: RiskEngines, check_service: Checks, measures: RiskMetrics) -> None:
+    def __init__(self, engines: RiskEngines, check_service: Checks, measures: RiskMetrics, rules: OrderRules, clock: Clock) -> None:
+        self._rules = rules
+        self._clock = clock
         self._engines = engines
         self._check_service = check_service
         self._measures = measures
@@ -43,7 +47,8 @@ class CheckEndpoint:
     def answer(self, body: bytes, explain: str, caller: Caller) -> bytes:
         """Return the response body of `POST /check`. Refusal 400, 403 or 422 when the body is not a valid order of this caller."""
         began = time.perf_counter_ns()
-        terms, entry = read_order(body, self._engines.instruments, "" if caller.account == EVERY_ACCOUNT else caller.account)
+        own = "" if caller.account == EVERY_ACCOUNT else caller.account
+        terms, entry = read_order(body, self._rules, own, self._clock.now_ns())
         if not sees(caller, terms.account):
             raise account_not_yours()
         if terms.order_id and not caller.mask & RISK:

@@ -10,28 +10,29 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
+from apps.http.trail_body import type_of
 from apps.risk.engines import Checks
 from apps.risk.metrics import RiskMetrics
-from apps.runtime.logs import get_logger
 from apps.runtime.loop_share import LoopShare
 from domain.order.commands import RiskDecision, Terms
-from domain.order.trail import Trail
+from domain.order.trail import Trail, TrailTrigger
 from domain.values import OrderType, Side, TimeInForce
 
-log = get_logger()
+log = structlog.get_logger()
 
 REQUESTS_PENDING_MAX: Final = 4096
 """Requests that wait to be read. The NATS client drops further ones, and the sender denies them by timeout."""
 
 
 class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """An order to check. The type defaults by the price; without an order id the check is dry."""
+    """An order to check, with the fields of `POST /check`. The type defaults as there; without an order id the check is dry."""
 
     account: str
     symbol: str
@@ -48,11 +49,25 @@ class CheckRequest(msgspec.Struct, forbid_unknown_fields=True):
     post_only: bool = False
     reduce_only: bool = False
     display_quantity: Decimal | None = None
-    trail: Trail | None = None
+    trail_amount: Decimal | None = None
+    trail_percent: Decimal | None = None
+    trail_trigger: TrailTrigger | None = None
+    limit_offset: Decimal | None = None
+    activation_price: Decimal | None = None
 
     def terms(self) -> Terms:
-        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "type"}
-        return Terms(order_type=self.type or (OrderType.MARKET if self.price is None else OrderType.LIMIT), **fields)
+        trail, fields = self._trail(), {name: getattr(self, name) for name in _PLAIN_FIELDS}
+        return Terms(order_type=self.type or type_of(self.price, trail), trail=trail, **fields)
+
+    def _trail(self) -> Trail | None:
+        trigger = self.trail_trigger or TrailTrigger.TOUCH
+        trail = Trail(self.trail_amount, self.trail_percent, trigger, self.limit_offset, self.activation_price)
+        return None if trail == NO_TRAIL and self.trail_trigger is None else trail
+
+
+NO_TRAIL: Final = Trail()
+_PLAIN_FIELDS: Final = frozenset(CheckRequest.__struct_fields__) & frozenset(Terms.__struct_fields__)
+"""The fields that a request has in common with the terms of an order."""
 
 
 LEGS_MAX: Final = 50
@@ -165,8 +180,8 @@ class CheckHandler:
         return [answered(decision) for decision in self._check_service.decide_list(legs)]
 
     def _dry(self, terms: Terms) -> RiskDecision:
-        """Return a decision under the requested id without a reservation."""
-        return replace(self._check_service.decide(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
+        """Return a decision under the requested id without a reservation. What a submit would refuse now is denied with its reason."""
+        return replace(self._check_service.dry(replace(terms, order_id="", replaces="")), order_id=terms.order_id)
 
     def _one_by_one(self, payload: bytes, dry: bool) -> CheckReply | list[CheckReply]:
         """Decide a single order, or a list in which at least one order is unreadable."""
@@ -188,7 +203,7 @@ class CheckHandler:
             except (ValueError, RecursionError):
                 continue
             terms = found.terms() if isinstance(found, CheckRequest) else found
-            return self._dry(terms) if dry else self._check_service.decide(terms)
+            return self._dry(terms) if dry or not terms.order_id else self._check_service.decide(terms)
         return self._malformed(_order_id(text))
 
     def _malformed(self, order_id: str) -> RiskDecision:

@@ -3,18 +3,21 @@
 import time
 from collections.abc import Callable, Sequence
 
+import structlog
+
 from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
 from apps.runtime.log_limit import LogLimit
-from apps.runtime.logs import get_logger
+from domain.execution.order_rules import OrderRules
 from domain.instruments import Denial, terms_denial
 from domain.order.commands import RiskDecision, Terms
 from domain.order.trail import trail_denial
+from domain.ports import Clock
 from domain.risk.checks import ExplainedCheck
 from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 
-log = get_logger()
+log = structlog.get_logger()
 
 ERROR_LOG_EVERY_NS = 100_000_000
 
@@ -22,7 +25,10 @@ ERROR_LOG_EVERY_NS = 100_000_000
 class CheckService:
     """Fails closed: an order that cannot be decided is denied with `risk_error`; `found` holds the reason."""
 
-    def __init__(self, risk: Risk, gate: Readiness, measures: RiskMetrics) -> None:
+    def __init__(self, risk: Risk, gate: Readiness, measures: RiskMetrics, rules: OrderRules, clock: Clock) -> None:
+        """`rules`: those of a submit, for checks that do not come from oms."""
+        self._rules = rules
+        self._clock = clock
         self._risk = risk
         self._gate = gate
         self._measures = measures
@@ -33,6 +39,13 @@ class CheckService:
         began = time.perf_counter_ns()
         decision = self._decided(terms, self._risk.decide if terms.order_id else self._risk.dry)
         self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=not terms.order_id)
+        return decision
+
+    def dry(self, terms: Terms) -> RiskDecision:
+        """Decide an order without an order id as a submit would now, by all of its rules: oms has applied them to its own orders."""
+        began = time.perf_counter_ns()
+        decision = self._decided(terms, self._risk.dry, self._unsubmittable)
+        self._measures.decided(decision, "check", time.perf_counter_ns() - began, dry=True)
         return decision
 
     def decide_list(self, legs: Sequence[Terms]) -> list[RiskDecision]:
@@ -66,11 +79,13 @@ class CheckService:
         self._measures.decided(decision, "check", 0)
         return decision
 
-    def _decided(self, terms: Terms, decide: Callable[[Terms, int], RiskDecision]) -> RiskDecision:
+    def _decided(
+        self, terms: Terms, decide: Callable[[Terms, int], RiskDecision], untradable: Callable[[Terms], str | None] | None = None
+    ) -> RiskDecision:
         if self._gate.shut is not None:
             return self._error(terms.order_id, "not_ready")
         try:
-            if why := self._untradable(terms):
+            if why := (untradable or self._untradable)(terms):
                 return self._error(terms.order_id, why)
             return decide(terms, time.monotonic_ns())
         except Exception as error:  # noqa: BLE001 - fail closed: no error of any kind may approve an order
@@ -103,6 +118,13 @@ class CheckService:
         if denial is None or (terms.replaces and denial.code == "notional_too_small"):
             return None  # a replace checks only the remaining quantity, which may be small
         return denial.code
+
+    def _unsubmittable(self, terms: Terms) -> str | None:
+        """Return the stable code with which a submit would refuse the order now, or None."""
+        if why := self._untradable(terms):
+            return why
+        denial = self._rules.denial(self._rules.as_submitted(terms), self._clock.now_ns())
+        return denial.code if denial else None
 
     def _error(self, order_id: str, why: str) -> RiskDecision:
         return RiskDecision(order_id, self._risk.limits.version, denial=Denial("risk_error", found=why))

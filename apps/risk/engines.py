@@ -108,6 +108,9 @@ class ShardChecks:
     def explain(self, terms: Terms, entry: Terms | None = None) -> tuple[RiskDecision, Sequence[ExplainedCheck]]:
         return self._of(terms).explain(terms, entry)
 
+    def dry(self, terms: Terms) -> RiskDecision:
+        return self._of(terms).dry(terms)
+
     def refuse(self, order_id: str, why: str) -> RiskDecision:
         return self._checks[0].refuse(order_id, why)
 

@@ -4,16 +4,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apps.runtime.histogram import Durations
 from apps.runtime.log_limit import LogLimit
-from apps.runtime.logs import get_logger
 from domain.order.commands import RiskDecision
 
-log = get_logger()
+log = structlog.get_logger()
 
 BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 

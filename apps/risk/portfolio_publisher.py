@@ -3,15 +3,16 @@
 import asyncio
 from typing import Final
 
+import structlog
+
 from adapters.risk_snapshot import ValkeySnapshots
 from apps.risk.time_slice import ACCOUNT_WEIGHT, AT_ONCE_MAX, TimeSlice
 from apps.risk.views import View, holdings_view, snapshot_fields
-from apps.runtime.logs import get_logger
 from domain.ports import Clock, Unavailable
 from domain.risk.engine import Risk
 from domain.risk.exposure import Account
 
-log = get_logger()
+log = structlog.get_logger()
 
 EVERY_S: Final = 1.0
 ACCOUNTS_MAX: Final = 200

@@ -5,17 +5,17 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters.subjects import PRICES_CHANGED
 from apps.risk.engines import RiskEngines
-from apps.runtime.logs import get_logger
 from domain.market.close_file import day_text
 from domain.market.price_history import DailyClose, history_of
 from domain.ports import Clock, Prices, Unavailable
 
-log = get_logger()
+log = structlog.get_logger()
 
 DAY_NS: Final = 86_400 * 10**9
 FIRST_WAIT_S: Final = 10.0

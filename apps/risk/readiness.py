@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
+
 from apps.journal.subscription import JournalSubscription
 from apps.risk.metrics import RiskMetrics
-from apps.runtime.logs import get_logger
 from domain.ports import Journal, Unavailable
 from domain.risk.exposure import Exposure
 
-log = get_logger()
+log = structlog.get_logger()
 
 ASK_AGAIN_S: Final = 0.25
 CATCH_UP_S: Final = 5.0

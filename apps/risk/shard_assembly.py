@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 
-from adapters.clock import SystemClock
 from adapters.codec import ORDER_COMMITS, Commit
 from apps.connections import journals, nats
 from apps.connections.controls import connections
@@ -21,11 +20,22 @@ from apps.runtime import tasks
 from apps.runtime.chassis import Chassis
 from apps.runtime.histogram import Hops
 from config.settings import RiskSettings
+from domain.execution.order_rules import OrderRules
 from domain.order.events import OrderEvent
+from domain.ports import Clock
 from domain.risk.engine import Risk
-from domain.risk.snapshot import OLDER_SHAPES, VERSION, RiskState
+from domain.risk.snapshot import VERSION, RiskState
 
 Orders = Sequence[tuple[int, Commit[OrderEvent]]]
+
+
+class RiskContext(NamedTuple):
+    """What the parts of all shards use together."""
+
+    measures: RiskMetrics
+    controls: JournalSubscription[Any]
+    rules: OrderRules
+    clock: Clock
 
 
 class RiskParts(NamedTuple):
@@ -41,25 +51,24 @@ async def risk_shards(
     client: Client,
     unit: Unit | None,
     engines: RiskEngines,
-    measures: RiskMetrics,
-    controls: JournalSubscription[Any],
+    common: RiskContext,
     also: Callable[[Orders], None],
 ) -> list[RiskParts]:
     """Build the parts of all shards and start their tasks. `also` gets every commit after the fold."""
     await journals.followed_shards(chassis, client)
-    hops = Hops(chassis.registry, SystemClock())
+    hops = Hops(chassis.registry, common.clock)
     parts = []
     for shard, risk in enumerate(engines.all):
         name = f"shard {shard}" if len(engines.all) > 1 else ""
         journal = await journals.followed_orders(client, unit, shard, len(engines.all))
-        snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION, OLDER_SHAPES, shard)
+        snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION, shard=shard)
         head = await nats.patiently(partial(snapshots.recover, journal))
         timed = hops.timed("risk", snapshots.whole(orders_into(risk, also)))
         wait_s = chassis.settings.following.follower_wait_ms / 1000
         follower = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
-        gate = Readiness(follower, controls, journal, chassis.settings.risk_checks.reservation_ttl_ms / 1000, connections(client))
-        _run(chassis, gate, follower, risk, measures, name)
-        parts.append(RiskParts(CheckService(risk, gate, measures), snapshots, follower))
+        gate = Readiness(follower, common.controls, journal, chassis.settings.risk_checks.reservation_ttl_ms / 1000, connections(client))
+        _run(chassis, gate, follower, risk, common.measures, name)
+        parts.append(RiskParts(CheckService(risk, gate, common.measures, common.rules, common.clock), snapshots, follower))
     journals.keep(chassis, [(each.snapshots, each.follower) for each in parts])
     return parts
 

@@ -16,6 +16,7 @@ from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.access import AccessAcks, ready_with_keys
 from apps.connections.controls import Scopes, events_into
+from apps.connections.order_rules import order_rules_of
 from apps.connections.unit import Unit
 from apps.http import tls
 from apps.journal.end import JournalEnd
@@ -36,7 +37,7 @@ from apps.risk.metrics import RiskMetrics
 from apps.risk.overfills import Overfills
 from apps.risk.portfolio_publisher import PortfolioPublisher
 from apps.risk.price_cache import PriceHistory
-from apps.risk.shard_assembly import risk_shards
+from apps.risk.shard_assembly import RiskContext, risk_shards
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
 from apps.runtime.standby import Turn
@@ -80,7 +81,9 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     risk = RiskEngines([first, *(engine(first.marks) for _ in range(1, settings.nats.shards))])
     measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, risk.figures)
     overfills = Overfills(controls, clock)
-    shards = await risk_shards(chassis, client, unit, risk, measures, control_follower, overfills.look)
+    rules = order_rules_of(catalogue.instruments, venues.values(), chassis.keys.may_trade, clock)
+    checked = RiskContext(measures, control_follower, rules, clock)
+    shards = await risk_shards(chassis, client, unit, risk, checked, overfills.look)
     check_service = checks_of([each.checks for each in shards])
     control_journal.keep(chassis, CONTROL_JOURNAL, controls_journal, control_mark, control_follower)
 
@@ -92,7 +95,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
     control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
-    check_http = CheckEndpoint(risk, check_service, measures)
+    check_http = CheckEndpoint(risk, check_service, measures, rules, clock)
     routes = check_http.router()
     for part in (control_http, access_http, _decisions(chassis)):
         routes.include_router(part.router())

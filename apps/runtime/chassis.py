@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
+import structlog
 from fastapi import APIRouter
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
@@ -97,7 +98,7 @@ class Chassis(Generic[S]):
         )
         base = settings.alpaca_base()
         self.alpaca = None if base is None else AlpacaGuard(base, clock)
-        self.log: BoundLogger = logs.get_logger()
+        self.log: BoundLogger = structlog.get_logger()
         self.health = Health("healthy", "unhealthy", self.log)
         self.ready = Health("ready", "not ready", self.log)
         self.registry: CollectorRegistry = metrics.registry()

@@ -114,12 +114,6 @@ def _number(level: str) -> int:
     return logging.getLevelNamesMapping()[level]
 
 
-def get_logger(**bound: object) -> structlog.stdlib.BoundLogger:
-    """Return a logger that adds `bound` to every event. It follows a later `configure`."""
-    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(**bound)
-    return logger
-
-
 def dropped() -> Mapping[str, int]:
     """Return how many lines could not be written, by destination: terminal, file."""
     found = Counter[str]()

@@ -11,22 +11,21 @@ from typing import Final
 
 import msgspec
 
-from domain.groups.levels import asked, covered, oco_winner, overtraded, share, traded
+from domain.groups.levels import covered, oco_winner, overtraded, share
 from domain.groups.status import end_reason
 from domain.order import commands as c
 from domain.order import events as e
 from domain.order import group as g
 from domain.order.lifecycle import State
-from domain.order.order import RISK_CONTROL, Order
+from domain.order.order import Order
 from domain.order.replace import reason_against, terms_wanted
+from domain.order.slot import asked, may_follow, stopped, traded
 from domain.order.terms import again
 from domain.shards import ONE_SHARD, Shards
 from domain.values import ZERO, derived_id
 
 STEPS_MAX: Final = 16
 """How often the rules are applied after one event: each time all members are compared, so a few times are enough."""
-MEMBERS_MAX: Final = 60
-"""Orders of one list, with those that took the place of others."""
 ANSWERS: Final = (State.PENDING_CANCEL, State.PENDING_REPLACE, State.IN_DOUBT)
 """States of a member whose venue must answer before the next request."""
 
@@ -93,8 +92,7 @@ class _Look:
         self._kept = {event.order_id for event in events if type(event) is e.CancelRejected}
         self._refused = {event.order_id: event.reason for event in events if type(event) is e.ReplaceRejected}
         self._forced = [event for event in events if type(event) is e.OrderReleased and event.forced]
-        self._stopped = bool(group.ended) or g.KILLED in group.flags or any(order.source == RISK_CONTROL for order in members.values())
-        """Nothing is released or submitted again after the end of the list, or after a control has cancelled one of its orders."""
+        self._stopped = stopped(group, members.values())
         self._slots = [[members[order_id] for order_id in slot] for slot in group.slots]
 
     def commands(self) -> Iterator[c.OrderCommand]:
@@ -224,8 +222,7 @@ class _Look:
     def _again(self, slot: Sequence[Order], want: Decimal) -> Iterator[c.OrderCommand]:
         """Submit another order in the place of one that can no longer grow: it is filled, or the list itself has cancelled it."""
         last, group = slot[-1], self._group
-        own = last.status is State.CANCELLED and last.source == g.SOURCE and last.reason in (g.EXITED, g.STOP_TRIGGERED, g.RESIZE_REFUSED)
-        if not want or not (last.status is State.FILLED or own) or self._stopped or len(group.members) >= MEMBERS_MAX:
+        if not want or self._stopped or not may_follow(group, last):
             return
         if group.kind is g.ListType.OCO and last.reason != g.RESIZE_REFUSED:
             return

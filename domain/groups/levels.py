@@ -6,19 +6,11 @@ from decimal import Decimal
 from domain.order.group import ListType, OrderGroup, Role, Trigger
 from domain.order.lifecycle import State
 from domain.order.order import Order
+from domain.order.slot import asked, part, traded
 from domain.values import ZERO, divide
 
 Slots = Sequence[Sequence[Order]]
 """The orders of each slot of a group: see OrderGroup.slots."""
-
-
-def asked(order: Order) -> Decimal:
-    """Return the quantity that the client asked for at first."""
-    return order.asked.quantity if order.asked is not None else order.quantity
-
-
-def traded(slot: Sequence[Order]) -> Decimal:
-    return sum((order.cum_quantity for order in slot), ZERO)
 
 
 def released(group: OrderGroup, entry: Order, legs: Iterable[Order]) -> Decimal:
@@ -43,11 +35,9 @@ def share(group: OrderGroup, entry: Order, slot: Sequence[Order]) -> Decimal:
 
     A leg that only closes is in proportion to what the entry has traded, also after the entry's quantity was replaced.
     """
-    whole, opened = asked(slot[0]), released(group, entry, slot)
-    if slot[0].role == Role.CLOSING:
-        return max(divide(whole * opened, asked(entry)) - traded(slot), ZERO)
-    part = divide(whole * opened, entry.quantity) if entry.quantity else ZERO
-    return max(min(part, whole) - traded(slot), ZERO)
+    first, opened = slot[0], released(group, entry, slot)
+    whole = divide(asked(first) * opened, asked(entry)) if first.role == Role.CLOSING else part(entry, first, opened)
+    return max(whole - traded(slot), ZERO)
 
 
 def oco_winner(orders: Sequence[Order]) -> Order | None:

@@ -5,10 +5,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from domain.groups.levels import Slots, covered, traded
+from domain.groups.levels import Slots, covered
 from domain.order import group as g
 from domain.order.lifecycle import State
 from domain.order.order import RISK_CONTROL, Order
+from domain.order.slot import traded
 
 
 class ListStatus(StrEnum):

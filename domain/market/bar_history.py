@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from domain.values import ZERO, Side, divide
+from domain.values import ZERO, divide
 
 MINUTE_NS: Final = 60 * 10**9
 HOUR_NS: Final = 60 * MINUTE_NS
@@ -55,17 +55,6 @@ class MarketBar(msgspec.Struct, frozen=True, gc=False):
     volume: Decimal
     count: int
     vwap: Decimal
-
-
-class LastTrade(msgspec.Struct, frozen=True, gc=False):
-    """The last trade of a symbol at any venue. `at`: the venue's time, nanoseconds UTC."""
-
-    at: int
-    venue: str
-    price: Decimal
-    quantity: Decimal
-    side: Side
-    trade_id: str
 
 
 class Timeframe(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ from domain.order import events as e
 from domain.order.group import ListType, OrderGroup
 from domain.order.lifecycle import State
 from domain.order.order import Order
+from domain.order.trail import Trail, TrailTrigger
+from domain.values import OrderType, Side, TimeInForce
 
 REJECT: Final = "9"
 """Not an ExecType: the request was answered with an OrderCancelReject (35=9), and the order is unchanged."""
@@ -67,6 +69,52 @@ def max_floor(event: e.OrderEvent) -> Decimal | None:
     """Return MaxFloor (111) of a new order: what an iceberg shows at a time. None for one that is shown whole, and for other events."""
     return event.display_quantity if isinstance(event, e.OrderSubmitted) else None
 
+
+def terms_tags(event: e.OrderEvent) -> dict[str, str | Decimal]:
+    """Return the terms of a new order by FIX tag; empty for other events.
+
+    OrdType (40), TimeInForce (59), CashOrderQty (152) of an amount of money, MaxFloor (111) of an iceberg; of a trailing stop also
+    ExecInst (18), PegOffsetValue (211) and PegOffsetType (836).
+    """
+    if not isinstance(event, e.OrderSubmitted):
+        return {}
+    tags: dict[str, str | Decimal] = {"40": ORD_TYPES[event.order_type], "59": TIMES_IN_FORCE[event.time_in_force]}
+    if event.notional is not None:
+        tags["152"] = event.notional
+    if (shown := max_floor(event)) is not None:
+        tags["111"] = shown
+    return tags if event.trail is None else tags | _peg(event.trail, event.side)
+
+
+def _peg(trail: Trail, side: Side) -> dict[str, str | Decimal]:
+    """Return how a trailing stop is pegged: below the market, with a minus, for a sell. A percentage is in basis points."""
+    kind, offset = (PRICE_OFFSET, trail.amount) if trail.percent is None else (BASIS_POINTS, trail.percent.scaleb(2))
+    assert offset is not None, "a trail has an amount or a percentage"
+    return {"18": PEGS[trail.trigger], "211": -offset if side is Side.SELL else offset, "836": kind}
+
+
+ORD_TYPES: Final = {
+    OrderType.MARKET: "1",
+    OrderType.LIMIT: "2",
+    OrderType.STOP: "3",
+    OrderType.STOP_LIMIT: "4",
+    OrderType.TRAILING_STOP: "P",
+}
+"""OrdType (40). A trailing stop is a pegged order."""
+TIMES_IN_FORCE: Final = {
+    TimeInForce.DAY: "0",
+    TimeInForce.GTC: "1",
+    TimeInForce.OPG: "2",
+    TimeInForce.IOC: "3",
+    TimeInForce.FOK: "4",
+    TimeInForce.GTD: "6",
+    TimeInForce.CLS: "7",
+}
+"""TimeInForce (59)."""
+PEGS: Final = {TrailTrigger.TOUCH: "a", TrailTrigger.MID: "a M", TrailTrigger.LAST: "a L"}
+"""ExecInst (18): a trailing stop peg; M and L name the midpoint and the last price."""
+PRICE_OFFSET, BASIS_POINTS = "0", "1"
+"""PegOffsetType (836)."""
 
 OCO, OTO, OUO = "1", "2", "3"
 _LIST_STATUS_TYPES: Final[dict[type[e.Event], str]] = {

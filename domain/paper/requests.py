@@ -66,17 +66,7 @@ class RequestDecision:
             instrument, request.type, request.quantity, request.price, request.stop_price, reduce_only=request.reduce_only
         )
         denial = denial or flags_denial(request.type, request.time_in_force, request.post_only)
-        if denial is None and request.display_quantity is not None:
-            denial = display_denial(
-                instrument,
-                request.display_quantity,
-                request.type,
-                request.time_in_force,
-                request.quantity,
-                request.price,
-                reduce_only=request.reduce_only,
-                may_cover=True,
-            )
+        denial = denial or display_denial(instrument, request.type, request, may_cover=True)
         return denial.code if denial else None
 
     def _against_new(self, order: PaperOrder) -> str | None:

@@ -58,7 +58,7 @@ class Risk:
         units = {symbol: rates[symbol] for symbol in negative_prices(instruments.values())}
         self.marks = marks or Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns, units)
         self.exposure = Exposure(self.marks, limits.buying_power_initial)
-        self.fold = RiskFold(self.exposure, controls.listings)
+        self.fold = RiskFold(self.exposure, controls.listings, instruments)
         self.overrides = Overrides(limits, controls)
         self.limits_of = self.overrides.of
         self._checks = switched_on(limits)
@@ -150,7 +150,8 @@ class Risk:
     def _decide_replace(self, terms: Terms, now_ns: int) -> RiskDecision:
         """Decide on new terms of an open order: checked as though it did not count, and reserved up to the worse of both.
 
-        A leg that waits is checked as if its entry had traded the rest, and counts no more than its entry has traded.
+        A leg that waits is checked as if its entry had traded the rest, and counts no more than its entry has traded. One that may still
+        grow does so at its new price, and is checked and reserved with that.
         """
         self.exposure.release(terms.order_id)
         old, waits = self.exposure.orders.get(terms.replaces), self.fold.holds_back(terms.replaces)
@@ -159,13 +160,17 @@ class Risk:
                 return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
             version = self.limits_of(terms.account, terms.symbol).version
             return RiskDecision(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
+        whole = terms
+        if (claim := self.exposure.claims.get(terms.replaces)) is not None:
+            old = msgspec.structs.replace(old, quantity=old.quantity + claim.quantity)
+            whole = msgspec.structs.replace(terms, quantity=max(terms.quantity, old.quantity))
         rest = max(terms.quantity - old.quantity, ZERO)
         entry = msgspec.structs.replace(terms, side=opposite(terms.side), quantity=rest) if waits else None
-        decision = self.exposure.without(old, lambda: self.dry(terms, now_ns, entry))
+        decision = self.exposure.without(old, lambda: self.dry(whole, now_ns, entry))
         if decision.denial is None:
             assert decision.reference is not None
             price = max(old.price, abs(decision.reference) * self.marks.rates[terms.symbol])
-            quantity = old.quantity if waits else max(old.quantity, terms.quantity)
+            quantity = old.quantity if waits else max(old.quantity, whole.quantity)
             worse = Open(terms.account, terms.symbol, terms.side, quantity, price)
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision

@@ -12,6 +12,8 @@ import msgspec
 
 from domain.order.commands import RiskDecision, Terms
 from domain.risk.marks import Marks
+from domain.risk.open_orders import Open as Open
+from domain.risk.open_orders import Pool
 from domain.risk.var import MICRO, UNMEASURED, Losses, Scenarios, Var, micros
 from domain.values import ZERO, Side, divide
 
@@ -200,20 +202,6 @@ class Account(msgspec.Struct):
             self.unmeasured += (max(after) > 0) - (max(before) > 0)
 
 
-class Open(msgspec.Struct, frozen=True, gc=False):
-    """What an order may still trade, and the absolute price in USD at which it is counted.
-
-    Of the open orders of one `pool`, only the largest counts: see Pool.
-    """
-
-    account: str
-    symbol: str
-    side: Side
-    quantity: Decimal
-    price: Decimal
-    pool: str = ""
-
-
 class Reservation(msgspec.Struct, frozen=True, gc=False):
     """An approved order that is not in the journal yet. The decision is kept so that a repeated request gets the same reply.
 
@@ -227,24 +215,6 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     instead: Open | None = None
 
 
-class Pool(msgspec.Struct, gc=False):
-    """Open orders of one list, account, symbol and side that trade no more together than the largest of them alone.
-
-    While one is `doubtful`, it may have traded without a report: it then counts beside the others.
-    """
-
-    orders: dict[str, Open] = {}
-    doubtful: set[str] = set()
-
-    def counted(self) -> list[Open]:
-        """Return what counts: the worst of the orders without a doubt, and each one in doubt."""
-        found = [self.orders[order_id] for order_id in self.orders if order_id in self.doubtful]
-        sure = [open_ for order_id, open_ in self.orders.items() if order_id not in self.doubtful]
-        if sure:
-            found.append(msgspec.structs.replace(sure[0], quantity=max(o.quantity for o in sure), price=max(o.price for o in sure)))
-        return found
-
-
 class Exposure:
     """All accounts, the open orders behind their sums, and the reservations in the order in which they were made.
 
@@ -256,6 +226,8 @@ class Exposure:
         self.var = var
         self.accounts: dict[str, Account] = {}
         self.orders: dict[str, Open] = {}
+        self.claims: dict[str, Open] = {}
+        """By owner: see `claimed`."""
         self.pools: dict[str, Pool] = {}
         self.reservations: dict[str, Reservation] = {}
         self.changed: set[str] = set()
@@ -355,6 +327,19 @@ class Exposure:
         elif open_ is not None:
             self._discount(open_)
 
+    def claimed(self, owner: str, claim: Open | None) -> None:
+        """Set what is kept for orders that may come without a check of their own, so that no other order uses the room. None: nothing.
+
+        A claim counts as an open order of its account, side, quantity and price in every sum, but not in the number of open orders: its
+        `orders` is 0. Each owner has one. Claims are in no snapshot: the fold that made them makes them again from its own rows.
+        """
+        before = self.claims.pop(owner, None)
+        if before is not None:
+            self._discount(before)
+        if claim is not None:
+            self._count(claim)
+            self.claims[owner] = claim
+
     def _put(self, order_id: str, before: Open | None, after: Open) -> None:
         self.orders[order_id] = after
         if after.pool:
@@ -384,9 +369,9 @@ class Exposure:
     def _count(self, open_: Open) -> None:
         account = self.account(open_.account)
         account.open(open_.symbol, open_.side, open_.quantity, open_.quantity * open_.price)
-        account.orders += 1
+        account.orders += open_.orders
 
     def _discount(self, open_: Open) -> None:
         account = self.account(open_.account)
         account.open(open_.symbol, open_.side, -open_.quantity, -open_.quantity * open_.price)
-        account.orders -= 1
+        account.orders -= open_.orders

@@ -1,16 +1,18 @@
 """The exposure as a fold of the journal: the same events give the same sums, whatever was reserved before."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
 from msgspec import structs
 
+from domain.instruments import Instrument
 from domain.market.listings import Listings
 from domain.order import events as e
 from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES, Role
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
+from domain.risk.list_growth import ListGrowth
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
 from domain.values import ZERO, divide, signed
 
@@ -33,7 +35,7 @@ class RiskFold:
     remember the trades at other rates than today's.
     """
 
-    def __init__(self, exposure: Exposure, listings: Listings) -> None:
+    def __init__(self, exposure: Exposure, listings: Listings, instruments: Mapping[str, Instrument]) -> None:
         self.exposure = exposure
         self._listings = listings
         self.seq = 0
@@ -45,6 +47,7 @@ class RiskFold:
         """Those legs, by their entry."""
         self._entry: e.OrderSubmitted | None = None
         """The newest entry: its legs follow in the same commit."""
+        self._growth = ListGrowth(exposure, instruments)
 
     def holds_back(self, order_id: str) -> bool:
         """Return whether the order is a leg that waits to be released."""
@@ -62,6 +65,7 @@ class RiskFold:
             earlier,
             tuple(self._held.values()),
             pooled_of(self.exposure),
+            self._growth.state(),
         )
 
     def restore(self, state: RiskState) -> None:
@@ -76,6 +80,7 @@ class RiskFold:
         for row in state.held:
             self._hold(row)
         restore(self.exposure, state.accounts, state.pooled)
+        self._growth.restore(state.growing)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
         self.seq = seq
@@ -98,6 +103,7 @@ class RiskFold:
             self._submitted.pop(order_id, None)
             self._let_go(order_id)
             self.exposure.closed(order_id)
+        self._growth.apply(event)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:
         terms = self._submitted.pop(event.order_id)

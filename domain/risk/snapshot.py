@@ -10,13 +10,12 @@ from typing import Final
 import msgspec
 
 from domain.order.events import OrderSubmitted
+from domain.order.order import Order
 from domain.risk.exposure import Account, Exposure, Open
 from domain.values import ZERO, Side
 
 VERSION: Final = 1
 """To be raised when the fields stay and their meaning changes: older states are then not read."""
-OLDER_SHAPES: Final = ("1-203162a2bc52ab711d29fea907616ae5", "1-a0ce0f29ef659947cc7ecb64856031df")
-"""Before an OrderSubmitted had a notional, a quote, a list, an auction and a trail, which take their defaults."""
 
 
 class OpenRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -67,7 +66,10 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
 
 
 class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The state. `rates` are those of the catalogue it was counted with; `earlier` are trades (venue, id) booked at other rates."""
+    """The state. `rates` are those of the catalogue it was counted with; `earlier` are trades (venue, id) booked at other rates.
+
+    `growing` are the orders of the lists that claim room for their legs: see list_growth.py.
+    """
 
     seq: int
     rates: dict[str, Decimal]
@@ -76,6 +78,7 @@ class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     earlier: tuple[tuple[str, str, Decimal], ...] = ()
     held: tuple[HeldRow, ...] = ()
     pooled: tuple[PooledRow, ...] = ()
+    growing: tuple[Order, ...] = ()
 
 
 def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:

@@ -31,10 +31,11 @@ from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.wiring import FacadeParts, facade_routes
 from apps.oms.bounded_reads import BoundedReads
 from apps.oms.market_reads import MarketReads
-from apps.oms.submit_body import AuctionOf, TermsReader, never_closing
+from apps.oms.submit_body import TermsReader
 from apps.runtime.chassis import cancelled
 from domain.access.events import KeyCreated
 from domain.access.keys import KeyRing
+from domain.execution.order_rules import AuctionOf, never_closing
 from domain.instruments import Denial
 from domain.market.quotes import Quote
 from domain.market.trading_hours import ALWAYS

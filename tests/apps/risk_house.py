@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -37,6 +37,7 @@ from apps.risk.shard_assembly import orders_into
 from apps.runtime.chassis import cancelled
 from domain.access.keys import KeyRing
 from domain.access.scopes import AccessScope
+from domain.execution.order_rules import AuctionOf, OrderRules, never_closing
 from domain.risk.controls import Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import Limits
@@ -92,11 +93,16 @@ class House:
         journal = MemoryJournal()
         self.symbols = JournalSubscription(journal, CONTROL_COMMITS, events_into(controls.apply), after=GENESIS)
         self.gate = Readiness(self.orders, self.symbols, orders, 0, lambda: self.connection)
-        self.check_service = CheckService(self.risk, self.gate, self.measures)
         self.sent = Sent()
         self.holds = True
+        self.auction_of: AuctionOf = never_closing
+        self.may_trade: Callable[[str], bool] = lambda account: self.keys.may_trade(account)
+        self.icebergs = set(INSTRUMENTS)
+        may_trade, auction_of = lambda account: self.may_trade(account), lambda *asked: self.auction_of(*asked)
+        self.rules = OrderRules(INSTRUMENTS, may_trade, icebergs=self.icebergs, auction_of=auction_of)
+        self.check_service = CheckService(self.risk, self.gate, self.measures, self.rules, self.clock)
         self.handler = CheckHandler(self.sent, self.check_service, self.measures, BATCH_MAX, lambda: self.holds)  # type: ignore[arg-type]
-        self.door = CheckEndpoint(RiskEngines([self.risk]), self.check_service, self.measures)
+        self.door = CheckEndpoint(RiskEngines([self.risk]), self.check_service, self.measures, self.rules, self.clock)
         self.obeyed: dict[str, str] = {"exeq": "yes", "oms": "yes"}
         log = ControlLog(journal, CONTROL_COMMITS, self.symbols, controls)
         scopes = Scopes(INSTRUMENTS, {"PAPER_A"})

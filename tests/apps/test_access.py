@@ -110,7 +110,9 @@ KINDS: list[tuple[str | None, bool, bool]] = [
 
 @pytest.mark.parametrize(("kind", "program", "page"), KINDS)
 @pytest.mark.parametrize("length", [BODY, ("transfer-encoding", "chunked"), ("content-length", "00")])
-def test_a_body_is_json_or_of_a_program_that_names_none(kind: str | None, program: bool, page: bool, length: tuple[str, str]) -> None:
+def test_a_body_is_json_or_comes_from_a_program_that_names_no_type(
+    kind: str | None, program: bool, page: bool, length: tuple[str, str]
+) -> None:
     said = [OURS, length, *([("content-type", kind)] if kind is not None else [])]
     own = ("origin", "http://127.0.0.1:8099")
     for method in ("POST", "PUT", "PATCH", "DELETE", "GET"):
@@ -182,7 +184,7 @@ def test_programs_send_json_too_wherever_keys_are_needed_whether_or_not_the_conf
 
 
 @pytest.mark.parametrize("host", ["*", "*.example", "a.example:80", "http://a.example", "", "::1", "a b", "[::1"])
-def test_a_host_that_is_none_is_refused_by_the_configuration(host: str) -> None:
+def test_an_invalid_host_is_refused_by_the_configuration(host: str) -> None:
     with pytest.raises(ValueError, match="without a port"):
         settings_of("oms", access={"hosts": [host]})
 
@@ -190,6 +192,6 @@ def test_a_host_that_is_none_is_refused_by_the_configuration(host: str) -> None:
 @pytest.mark.parametrize(
     "origin", ["*", "null", "a.example", "https://a.example/", "https://*.example", "ftp://a.example", "https://a.example:x"]
 )
-def test_an_origin_that_is_none_is_refused_by_the_configuration(origin: str) -> None:
+def test_an_invalid_origin_is_refused_by_the_configuration(origin: str) -> None:
     with pytest.raises(ValueError, match="scheme"):
         settings_of("oms", access={"origins": [origin]})

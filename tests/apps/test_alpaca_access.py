@@ -110,7 +110,7 @@ async def test_a_service_that_stops_says_so_in_alpacas_form() -> None:
 
 async def test_what_is_not_served_is_named() -> None:
     async with trading() as (_house, client):
-        for method, path in (("GET", "/v2/watchlists"), ("PUT", "/v2/orders"), ("GET", "/v1beta3/crypto/us/trades")):
+        for method, path in (("GET", "/v2/watchlists"), ("PUT", "/v2/orders"), ("GET", "/v2/stocks/meta/exchanges")):
             answer = await client.request(method, path)
             assert (answer.status_code, answer.json()) == (404, {"code": 40410000, "message": f"{method} {path} is not served here"})
             assert answer.headers["x-ratelimit-limit"] == "1000"
@@ -144,8 +144,10 @@ async def test_every_row_of_the_table_has_a_handler_and_every_handler_a_row() ->
         assert set(house.routes) == set(ALPACA)
         assert {path for (_, path), row in ALPACA.items() if row is not None and row & PUBLIC} == {
             *(f"/v1beta3/crypto/{{loc}}/latest/{name}" for name in ("quotes", "orderbooks", "bars", "trades")),
-            *(f"/v1beta3/crypto/{{loc}}/{name}" for name in ("bars", "snapshots")),
-            *(f"/v2/stocks/{name}" for name in ("quotes/latest", "bars/latest", "trades/latest", "bars", "{symbol}/bars", "snapshots")),
+            *(f"/v1beta3/crypto/{{loc}}/{name}" for name in ("bars", "trades", "quotes", "snapshots")),
+            *(f"/v2/stocks/{name}" for name in ("quotes/latest", "bars/latest", "trades/latest", "snapshots")),
+            *(f"/v2/stocks/{{symbol}}/{name}" for name in ("quotes/latest", "bars/latest", "trades/latest", "snapshot")),
+            *(f"/v2/stocks/{place}{name}" for place in ("", "{symbol}/") for name in ("bars", "trades", "quotes", "auctions")),
         }
 
 

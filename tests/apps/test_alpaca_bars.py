@@ -124,7 +124,7 @@ async def test_the_latest_are_those_of_the_last_week() -> None:
         latest = (await read(client, f"{CRYPTO}/latest/bars", symbols="BTC/USDT"))["bars"]["BTC/USDT"]
         assert (latest["c"], latest["n"]) == (103, 1)
         last = (await read(client, f"{CRYPTO}/latest/trades", symbols="BTC/USDT"))["trades"]["BTC/USDT"]
-        assert {name: value for name, value in last.items() if name != "t"} == {"p": 103, "s": 1, "i": 4, "tks": "S"}
+        assert {name: value for name, value in last.items() if name != "t"} == {"p": 103, "s": 1, "i": 4, "x": "ALPHA", "tks": "S"}
         assert await read(client, "/v2/stocks/bars/latest", symbols="AAPL") == {"bars": {}}
         assert await read(client, "/v2/stocks/trades/latest", symbols="AAPL") == {"trades": {}}
         has_minutes(house, 0, symbol="AAPL", begin=now - DAY_NS)

@@ -108,7 +108,7 @@ async def test_the_same_key_may_be_shown_again_and_no_other(house: StreamHouse) 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"action":"buy"}', '{"action":"listen","data":{"streams":[],"since_seq":-1}}', "\x00", "[" * 60_000]
 )
-async def test_a_message_that_is_none_ends_it(house: StreamHouse, text: str) -> None:
+async def test_an_invalid_message_ends_it(house: StreamHouse, text: str) -> None:
     async with house.connected() as client:
         await client.authenticate(*house.key())
         await client.socket.send(text)

@@ -104,7 +104,7 @@ async def test_what_has_no_subscriber_is_never_encoded_and_an_idle_process_asks_
         assert scene.fills.stats() == {"subscribed": False, "published": 0, "skipped": 2}
 
 
-async def test_who_subscribed_before_receives_all_in_order_and_the_rest_at_once() -> None:
+async def test_an_early_subscriber_receives_all_in_order_and_the_rest_at_once() -> None:
     async with running(Scene()) as scene:
         await scene.told(1)
         scene.server.subjects.append("fills.7")
@@ -325,7 +325,7 @@ async def test_a_stream_of_jetstream_is_a_listener_too(open_server: LiveServer) 
         await client.close()
 
 
-async def test_a_monitoring_that_is_away_silent_or_another_program_is_said_to_be_so(
+async def test_a_monitoring_server_that_is_away_silent_or_another_program_is_reported_as_such(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(natsmonitor, "SUBSCRIPTIONS_TIMEOUT_S", 0.1)

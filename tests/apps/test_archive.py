@@ -264,7 +264,7 @@ async def test_damage_of_one_stream_does_not_hide_that_of_the_events(tmp_path: P
     ]
 
 
-async def test_where_there_is_no_archive_it_is_said(tmp_path: Path) -> None:
+async def test_where_there_is_no_archive_the_answer_says_so(tmp_path: Path) -> None:
     with pytest.raises(Missing, match="there is no archive of an order journal at file://"):
         await report(tmp_path)
     venues = FakeStream(VENUES)

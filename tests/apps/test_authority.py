@@ -229,7 +229,7 @@ def test_a_service_answers_what_it_was_asked_for_and_no_more() -> None:
     assert encode(answers._answer(AccessQuestion(7))) == b'{"seq":7}'
 
 
-def test_who_fails_too_often_is_refused_unheard_but_a_valid_key_of_its_address_passes() -> None:
+def test_an_address_that_fails_too_often_is_refused_unchecked_but_its_valid_key_passes() -> None:
     house = House()
     answers = [house.with_key(secret="wrong") for _ in range(25)]
     assert answers[:20] == [NOT_LET_IN] * 20

@@ -71,7 +71,7 @@ async def test_at_its_deadline_it_is_killed(tmp_path: Path) -> None:
     await until(lambda: is_gone(runs(file)))
 
 
-async def test_one_runs_and_some_wait_and_the_others_are_told(tmp_path: Path) -> None:
+async def test_one_runs_and_some_wait_and_the_others_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     beside = HelperProcess("timeit", deadline_s=SOON_S, waiting_max=1)
     first = asyncio.create_task(beside.ask(*timed(WAIT.format(file=str(file), seconds=1))))
@@ -96,7 +96,7 @@ async def test_with_the_service_it_stops(tmp_path: Path) -> None:
         await beside.ask(*timed("pass"))
 
 
-async def test_who_leaves_takes_it_along(tmp_path: Path) -> None:
+async def test_a_cancelled_caller_ends_the_helper_process(tmp_path: Path) -> None:
     file = tmp_path / "pid"
     asking = asyncio.create_task(HelperProcess("timeit", deadline_s=SOON_S).ask(*timed(WAIT.format(file=str(file), seconds=60))))
     await until(lambda: runs(file) > 0)
@@ -136,7 +136,7 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, bounds)
 
 
-async def test_one_that_cannot_be_started_is_said_and_the_next_one_runs() -> None:
+async def test_one_that_cannot_be_started_is_reported_and_the_next_one_runs() -> None:
     beside = HelperProcess("timeit", deadline_s=SOON_S)
     with no_descriptor_left(), pytest.raises(NotStarted, match="Too many open files"):
         await beside.ask(*timed("pass"))

@@ -359,7 +359,7 @@ async def test_an_answer_without_a_body_goes_out_all_the_same(door: Listener) ->
         assert await wire.answer() == (200, {"size": 2}), "and nothing of it is left in front of the next one"
 
 
-async def test_who_waits_for_leave_to_send_a_body_is_given_it(door: Listener) -> None:
+async def test_a_client_that_waits_for_leave_to_send_a_body_gets_it(door: Listener) -> None:
     async with connected(door) as wire:
         await wire.send(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n")
         assert await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 120) == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -18,7 +18,7 @@ from tests.apps.market_house import until
 from tests.apps.test_market_control import Read
 from tests.apps.test_market_feed import OURS, Scene, scene
 
-pytest.importorskip("ccxt", reason="ccxt is an optional extra: make ccxt")
+pytest.importorskip("ccxt", reason="ccxt, an optional extra, is not installed: run make ccxt, which installs it")
 KIND = "ccxt:kraken"
 
 

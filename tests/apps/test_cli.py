@@ -67,13 +67,13 @@ def test_no_server_is_exit_code_3_without_a_traceback() -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "http://[", "ftp://127.0.0.1", "http://127.0.0.1:99999"])
-def test_an_address_that_is_none_is_no_traceback(url: str) -> None:
+def test_an_invalid_address_is_no_traceback(url: str) -> None:
     ended = trade("order list", TRADE_OMS_URL=url)
     assert ended.exit_code in (2, 3)
     assert len(ended.stderr.splitlines()) == 2
 
 
-def test_a_reader_that_leaves_early_is_not_worth_a_word(oms: FakeOms) -> None:
+def test_a_reader_that_leaves_early_is_not_logged(oms: FakeOms) -> None:
     oms.says("GET", "/orders", {"orders": [{"order_id": "x" * 1000}] * 1000, "next": None})
     command = f"{sys.executable} -m apps.cli order list --all | head -n 1"
     ended = subprocess.run(

@@ -131,7 +131,7 @@ def test_a_secret_where_a_key_id_belongs_is_not_repeated(risk: FakeOms) -> None:
     assert SECRET not in found.output
 
 
-def test_an_admin_key_that_another_owner_must_confirm_is_none_yet(risk: FakeOms) -> None:
+def test_an_admin_key_that_another_owner_must_confirm_is_not_a_key_yet(risk: FakeOms) -> None:
     risk.says("POST", "/access/keys", {"token": "c0ffee", "expires_at": "2026-11-30T08:10:00Z"}, status=202)
     found = trade(risk, "key", "create", "--account", "*", "--scopes", "admin")
     assert found.exit_code == 0
@@ -304,7 +304,7 @@ def test_accounts_are_opened_closed_and_listed(risk: FakeOms) -> None:
     assert rows == [["account", "open", "keys"], ["alice", "no", "2"]]
 
 
-def test_who_one_is(risk: FakeOms) -> None:
+def test_whoami_shows_the_key_and_its_rights(risk: FakeOms) -> None:
     me = {"key_id": KEY_ID, "owner": "erin", "account": "alice", "scopes": ["read"], "expires_at": None, "mode": "keys"}
     risk.says("GET", "/access/me", {**me, "rate": {"limit": 100, "remaining": 99, "reset": 1}})
     said = dict(line.split(None, 1) for line in trade(risk, "whoami").stdout.splitlines())

@@ -27,7 +27,7 @@ def trade(oms: FakeOms, *words: str) -> Result:
 
 
 @pytest.mark.parametrize("words", [("buy", "0.1", "BTCUSDT"), ("BTCUSDT", "BUY", "0.1"), ("0.1", "--symbol", "BTCUSDT", "--side", "buy")])
-def test_side_quantity_and_symbol_are_told_in_any_order_or_by_options(oms: FakeOms, words: tuple[str, ...]) -> None:
+def test_side_quantity_and_symbol_are_given_in_any_order_or_by_options(oms: FakeOms, words: tuple[str, ...]) -> None:
     oms.says("POST", "/orders", ACCEPTED)
     assert trade(oms, "order", "submit", *words).exit_code == 0
     sent = oms.asked[0].json
@@ -121,7 +121,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again_with_the_same_id(oms: Fake
     assert oms.asked[0].body == oms.asked[1].body
 
 
-def test_after_the_deadline_the_outcome_is_unknown_and_the_id_is_told(oms: FakeOms) -> None:
+def test_after_the_deadline_the_outcome_is_unknown_and_the_id_is_printed(oms: FakeOms) -> None:
     oms.refuses("POST", "/orders", 503, "journal_unavailable", "no ack in time", outcome="unknown")
     answer = trade(oms, *SUBMIT, "--client-order-id", "a-1", "--retry-for", "0")
     assert answer.exit_code == 3

@@ -40,7 +40,7 @@ def test_a_file_of_excel_is_stored(tmp_path: Path) -> None:
     assert (stored(tmp_path, "BRK.B"), stored(tmp_path, "BTC/USD")) == ([Decimal("500.1")], [Decimal(100_000)])
 
 
-def test_what_is_rounded_is_said(tmp_path: Path) -> None:
+def test_rounding_is_reported(tmp_path: Path) -> None:
     done = load(tmp_path, b"date,symbol,close\n2026-01-05 00:00:00-05:00,BRK.B,270.1199951171875\n")
     assert done.exit_code == 0, done.stderr
     assert stored(tmp_path, "BRK.B") == [Decimal("270.119995117188")]

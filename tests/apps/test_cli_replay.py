@@ -281,7 +281,7 @@ async def test_a_running_projector_with_a_wrong_memory_is_corrected_as_well() ->
     assert (await compare(rebuilt, positions)).differences == []
 
 
-async def test_the_fold_can_go_on_from_where_it_stood() -> None:
+async def test_the_fold_can_continue_from_where_it_stopped() -> None:
     journal = MemoryJournal()
     await journaled(journal)
     at_once, in_steps = Rebuilt(journal), Rebuilt(journal)

@@ -85,7 +85,7 @@ def test_arming_tells_the_second_person_what_to_do(door: FakeOms) -> None:
     assert (found.exit_code, "--who" in found.stderr, "with a key of their own" in found.stderr) == (1, False, True)
 
 
-def test_blocks_and_what_stands(door: FakeOms) -> None:
+def test_blocks_and_what_remains(door: FakeOms) -> None:
     door.says("POST", "/risk/symbols/BTCUSDT/block", {"symbol": "BTCUSDT", "blocked": True})
     assert trade(door, "risk", "block", "BTCUSDT", *BY).stdout == "Blocked: BTCUSDT.\n"
     who = {"version": 4, "at": "2026-11-22T20:03:34.673824Z", "who": "desk-1", "reason": "a scene"}

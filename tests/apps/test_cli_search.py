@@ -55,7 +55,7 @@ def test_bad_sql_is_one_sentence_with_the_position(door: FakeOms) -> None:
 
 
 @pytest.mark.parametrize(("words", "part"), [(("search", "alice"), "search"), (("query", "SELECT 1"), "analytics")])
-def test_an_absent_part_is_said_with_how_to_start_it(
+def test_an_absent_part_is_reported_with_how_to_start_it(
     door: FakeOms, words: tuple[str, ...], part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door.refuses("GET", "/search", 501, "search_absent", "sink-alt runs without search")

@@ -86,7 +86,7 @@ def test_of_two_projections_the_slower_one_counts(oms: FakeOms, valkey_server: L
     assert (projector["name"], projector["lag"], projector["seq"]) == ("projector", 12, 800)
 
 
-def test_nothing_at_all_is_3() -> None:
+def test_no_answer_from_any_service_is_exit_code_3() -> None:
     urls = {f"TRADE_{name}_URL": NOWHERE for name in SERVICES}
     ended = trade(
         "status", **urls, TRADE_NATS_URL="nats://127.0.0.1:1", TRADE_VALKEY_URL="redis://127.0.0.1:1", TRADE_QUESTDB_HTTP_URL=NOWHERE
@@ -139,11 +139,11 @@ def test_the_environment_rules_over_a_stack_that_was_not_named(tmp_path: Path) -
     assert addresses["valkey"] == "redis://127.0.0.1:7379"
 
 
-def test_a_directory_from_which_nothing_runs_is_said_so(tmp_path: Path) -> None:
+def test_a_directory_from_which_nothing_runs_is_reported_as_such(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="No stack runs from"):
         find(tmp_path, None, {})
 
 
-def test_a_nats_address_that_is_none_is_wrong_usage() -> None:
+def test_an_invalid_nats_address_is_wrong_usage() -> None:
     with pytest.raises(WrongUsage, match="TRADE_NATS_URL"):
         find(None, None, {"TRADE_NATS_URL": "nats://127.0.0.1:x"})

@@ -64,7 +64,7 @@ async def scene(pace: Pace = AT_ONCE) -> AsyncIterator[Scene]:
         await asyncio.gather(made.task, return_exceptions=True)
 
 
-async def test_nothing_is_told_before_the_ack() -> None:
+async def test_nothing_is_announced_before_the_ack() -> None:
     async with scene() as s:
         s.journal.hold()
         s.add("a")
@@ -92,7 +92,7 @@ async def test_while_one_commit_is_in_flight_the_next_one_fills_up() -> None:
         assert s.order == ["a", "b", "c", "d"]
 
 
-async def test_few_go_at_once_and_where_there_is_company_a_commit_waits_a_moment_for_more() -> None:
+async def test_a_few_commands_go_at_once_and_under_load_a_commit_waits_a_moment_for_more() -> None:
     async with scene(GATHER) as s:
         s.journal.hold()
         s.add("a")
@@ -146,7 +146,7 @@ async def test_one_command_beyond_the_bytes_goes_alone() -> None:
         assert s.commits == [("small",), ("x" * 1000,), ("small too",)]
 
 
-async def test_who_joins_receives_of_the_commit_in_flight_or_of_the_open_one() -> None:
+async def test_a_command_that_joins_is_told_of_the_commit_in_flight_or_of_the_open_one() -> None:
     async with scene() as s:
         s.journal.hold()
         first = s.add("a")
@@ -226,7 +226,7 @@ async def test_a_fenced_writer_answers_every_caller_that_nothing_was_stored() ->
         assert s.commits == [("theirs",)]
 
 
-async def test_what_is_added_after_the_loss_is_told_so_and_never_left_waiting() -> None:
+async def test_what_is_added_after_the_loss_is_answered_and_never_left_waiting() -> None:
     async with scene() as s:
         s.journal.log.down = True
         s.add("lost")

@@ -81,7 +81,7 @@ async def test_no_more_are_kept_than_the_bound_and_a_message_has_the_newest() ->
         assert all(each["kind"] == "quarantine" for each in alarms[1:])
 
 
-async def test_the_alarms_of_the_journal_are_told_while_oms_is_away_and_those_of_others_by_themselves() -> None:
+async def test_alarms_of_the_journal_are_reported_while_oms_is_away_and_those_of_other_services_by_themselves() -> None:
     async with desk() as scene:
         await scene.commits([*life("O1", "alice"), (late_fill("O1", "alice"),)])
         await scene.applied()

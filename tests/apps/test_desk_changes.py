@@ -69,7 +69,7 @@ async def test_an_order_that_left_memory_and_traded_late_is_shown_as_it_was() ->
         assert (order["before"]["cum_quantity"], order["after"]["cum_quantity"], found["orders_new"]) == (10, 11, 0)
 
 
-async def test_what_is_cut_is_said_the_newest_changes_come_first_and_all_are_counted() -> None:
+async def test_what_is_cut_is_reported_the_newest_changes_come_first_and_all_are_counted() -> None:
     async with desk() as scene:
         for number in range(4):
             await scene.commits(life(f"O{number}", ("alice", "bob")[number % 2], 1))

@@ -85,7 +85,7 @@ class Late(Interest):
             family.poll_ended(subjects)
 
 
-async def test_what_landed_is_told_as_it_landed_when_a_listener_is_found_later_and_else_not_at_all() -> None:
+async def test_a_commit_is_published_as_it_was_for_a_subscriber_that_is_found_later_and_else_not_at_all() -> None:
     interest = Late()
     desk = Desk(interest)
     desk.land(1, given.submit(given.terms("10")))

@@ -135,7 +135,7 @@ TEXT: Final = b"export const much = 1;\n" * 100
         ("xgzip", False),
     ],
 )
-async def test_a_file_is_compressed_for_who_takes_it(accepted: str, packed: bool) -> None:
+async def test_a_file_is_compressed_for_clients_that_accept_it(accepted: str, packed: bool) -> None:
     file = StaticFile("a.js", TEXT)
     answer = await answered(file, accept_encoding=accepted)
     assert answer.content == TEXT

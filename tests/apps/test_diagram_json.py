@@ -91,7 +91,7 @@ async def test_oms_serves_it_with_its_own_counts() -> None:
 
 
 @pytest.mark.parametrize(("caller", "query", "status"), [(READER, "", 200), (READER, "&counts=1", 403), (AUDITOR, "&counts=1", 200)])
-async def test_counts_are_for_those_who_may_see_them(caller: Caller, query: str, status: int) -> None:
+async def test_counts_are_only_for_callers_that_may_see_them(caller: Caller, query: str, status: int) -> None:
     async with living() as (house, _):
         transport = httpx.ASGITransport(app=as_caller(house.app, caller))
         async with httpx.AsyncClient(transport=transport, base_url="http://oms") as client:

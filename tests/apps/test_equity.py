@@ -269,7 +269,7 @@ async def test_rows_of_all_readers_together_keep_to_one_rate(monkeypatch: pytest
     assert waits[2] == 0.5, "what was not read before is not made up for"
 
 
-async def test_a_store_that_is_away_or_slow_is_said_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_is_away_or_slow_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded_reads, "DEADLINE_S", 0.01)
 
     async def away() -> None:

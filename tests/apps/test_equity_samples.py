@@ -1,5 +1,6 @@
 """Samples of equity: one of each account at each interval, from what risk published, whatever is away in the meantime."""
 
+import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -67,6 +68,23 @@ async def test_every_account_that_traded_has_one_row_a_minute() -> None:
     first = house.store.rows[BEGIN, "alice"]
     assert first == EquitySample(BEGIN, "alice", Decimal(100), Decimal(40), Decimal(70), Decimal(-10))
     assert house.sampler.stats() == {"rows": 6, "waiting": 0, "dropped": 0, "left_out": 3}
+
+
+async def test_a_timer_that_ends_before_its_time_takes_no_sample_of_the_minute_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop counts milliseconds: nine of ten waits for a full minute ended before it."""
+    house = House()
+
+    async def ends_early(seconds: float) -> None:
+        house.now += max(round(seconds * 10**9) - 400_000, 10**6)
+        house.risk_says(str(house.now - BEGIN))
+        if house.now > BEGIN + 3 * MINUTE_NS:
+            raise EOFError
+
+    house.now += 30 * 10**9
+    monkeypatch.setattr(asyncio, "sleep", ends_early)
+    with pytest.raises(EOFError):
+        await house.sampler.run()
+    assert [(minute, int(Decimal(amount)) // MINUTE_NS) for minute, _, amount in house.rows()] == [(1, 1), (2, 2)]
 
 
 async def test_a_minute_in_which_risk_was_silent_stays_a_gap() -> None:

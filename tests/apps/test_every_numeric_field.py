@@ -30,6 +30,7 @@ from apps.risk.check_body import CheckBody, EntryBody, read_order
 from apps.risk.limits_body import FIELD_OF, read_limits
 from domain.access.keys import KeyRing
 from domain.access.scopes import EVERY_ACCOUNT
+from domain.execution.order_rules import OrderRules
 from domain.instruments import Instrument
 from domain.order.commands import Terms
 from domain.values import OrderType
@@ -102,14 +103,14 @@ def checked(body: bytes, field: str, instrument: Instrument) -> Decimal:
         trail = read_trail(read_struct(msgspec.json.Decoder(CheckBody), body), negative=instrument.negative_prices)
         number: Decimal = getattr(trail, OF_TRAIL[field])
         return number
-    return number_of(read_order(body, {"FINE": instrument}, "")[0], field)
+    return number_of(read_order(body, OrderRules({"FINE": instrument}, KeyRing().may_trade), "", 0)[0], field)
 
 
 def of_an_entry(body: bytes, field: str, instrument: Instrument) -> Decimal:
     """The number of the entry of a checked exit. Refusals point into the check; here their pointers begin at the entry."""
     check = json.dumps(ORDER).encode().removesuffix(b"}") + b',"entry":' + body + b"}"
     try:
-        _, entry = read_order(check, {"FINE": instrument}, "")
+        _, entry = read_order(check, OrderRules({"FINE": instrument}, KeyRing().may_trade), "", 0)
     except Refusal as refusal:
         pointer = str(refusal.extra.get("pointer", ""))
         raise Refusal(refusal.status, refusal.code, refusal.detail, pointer=pointer.removeprefix("/entry") or None) from None

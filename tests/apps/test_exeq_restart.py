@@ -175,7 +175,7 @@ async def test_a_take_over_behind_a_route_keeps_it_from_being_sent(tmp_path: Pat
         assert exeq.sent.routes == []
 
 
-async def test_a_snapshot_of_the_program_before_epochs_is_gone_on_from(tmp_path: Path) -> None:
+async def test_a_snapshot_of_the_program_before_epochs_is_continued(tmp_path: Path) -> None:
     """As 0.1.0 wrote it: the same state, under the shape that it had then."""
     journal = MemoryJournal()
     await first_life(journal, tmp_path)

@@ -124,7 +124,7 @@ def test_without_a_token_the_next_venue_takes_it_and_without_any_it_keeps_its_pl
     assert desk.decided() == ["d A", "e A"]
 
 
-async def test_who_waits_for_a_token_is_routed_though_nothing_new_comes() -> None:
+async def test_an_order_that_waits_for_a_token_is_routed_though_nothing_new_comes() -> None:
     desk = Desk(venue("A", burst=1, per_sec=10))
     desk.told.submit("a")
     desk.told.submit("b")

@@ -98,7 +98,7 @@ async def test_it_begins_behind_the_place_it_was_given() -> None:
         assert r.seqs == [3]
 
 
-async def test_after_trouble_it_reads_on_from_where_it_stood() -> None:  # FAILURES 8
+async def test_after_trouble_it_continues_where_it_stopped() -> None:  # FAILURES 8
     log = MemoryLog()
     write(log, 7)
     journal = Cut(log, breaks_after=[4, 0, 2])

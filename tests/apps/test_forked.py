@@ -103,7 +103,7 @@ def dies() -> str:
         (lambda: str(1 // 0), 10, "by zero"),
     ],
 )
-def test_whatever_ends_it_is_told(play: Callable[[Scene], None], work: Callable[[], str], deadline_s: float, reason: str) -> None:
+def test_any_end_of_the_child_is_reported(play: Callable[[Scene], None], work: Callable[[], str], deadline_s: float, reason: str) -> None:
     async def scene() -> None:
         with pytest.raises(NotDone, match=reason):
             await in_child(work, deadline_s)
@@ -123,7 +123,7 @@ def test_when_no_process_can_be_made_the_service_continues(monkeypatch: pytest.M
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
 
 
-def test_who_is_cancelled_leaves_no_child(play: Callable[[Scene], None]) -> None:
+def test_a_cancelled_caller_leaves_no_child(play: Callable[[Scene], None]) -> None:
     async def scene() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -188,7 +188,7 @@ def _can_be_bound(port: int) -> bool:
         return True
 
 
-def test_where_no_child_can_be_made_that_is_said_and_the_next_one_works(play: Callable[[Scene], None]) -> None:
+def test_where_no_child_can_be_made_the_error_says_so_and_the_next_one_works(play: Callable[[Scene], None]) -> None:
     async def scene() -> None:
         bounds = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, bounds[1]))
@@ -238,7 +238,7 @@ asyncio.run(scene())
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux notifies a child of the death of its parent (PR_SET_PDEATHSIG)")
 def test_a_killed_service_takes_its_child_with_it() -> None:
     done = subprocess.run([sys.executable, "-c", ORPHAN], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True, check=False)
     assert done.returncode == -signal.SIGKILL

@@ -187,7 +187,7 @@ async def test_a_list_is_taken_in_its_order_and_answered_with_one(gateway: Gatew
     assert len(REPORTS.decode((await lists.next_msg(timeout=WAIT_S)).data)) == 3
 
 
-async def test_a_session_that_asks_nonsense_is_told_so(gateway: Gateway, trader: Trader) -> None:
+async def test_a_session_that_asks_nonsense_gets_an_error(gateway: Gateway, trader: Trader) -> None:
     assert await trader.session(kind="positions") == {"error": "malformed"}
     answer = await trader.client.request("venue.PAPER_A.session.x", b'{"kind":"orders"}', timeout=WAIT_S)
     assert answer.data == b'{"error":"malformed"}'

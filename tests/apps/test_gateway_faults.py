@@ -94,7 +94,7 @@ async def test_a_frozen_venue_receives_and_says_nothing_until_it_thaws() -> None
 
 async def test_the_staff_trades_busts_corrects_cancels_and_forgets() -> None:
     async with venue() as (scene, client):
-        await scene.host.show(quote(), 0)
+        scene.host.show(quote(), 0)
         for name in "AB":
             await scene.host.put(buy(name, 5))
         await scene.known()

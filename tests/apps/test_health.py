@@ -27,7 +27,7 @@ class Dependency:
 
 
 def health() -> Health:
-    return Health("healthy", "unhealthy", structlog.stdlib.get_logger())
+    return Health("healthy", "unhealthy", structlog.get_logger())
 
 
 async def test_nothing_known_is_nothing_wrong_and_the_first_trouble_is_named() -> None:

@@ -246,7 +246,7 @@ async def test_two_hosts_contend_and_each_order_is_there_once() -> None:  # FAIL
     assert one.host.recoveries + two.host.recoveries > 0, "they never met: it proves nothing"
 
 
-async def test_who_comes_between_the_loss_and_the_recovery_is_told_and_not_left_waiting() -> None:
+async def test_a_caller_between_the_loss_and_the_recovery_is_answered_and_not_left_waiting() -> None:
     """The other tasks of the loop run before the host has thrown its memory away."""
     async with desk() as d:
         loop = asyncio.get_running_loop()

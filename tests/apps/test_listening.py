@@ -73,7 +73,7 @@ async def test_one_lost_word_is_no_absence_whatever_the_deadline(wire: Wire) -> 
     assert (await sessions.listen(), sessions.away, sessions.missed) == ((set(), set()), set(), {})
 
 
-async def test_a_venue_that_reads_its_journal_still_is_not_there_yet(wire: Wire) -> None:
+async def test_a_venue_that_still_reads_its_journal_is_not_ready_yet(wire: Wire) -> None:
     sessions = VenueSessionMonitor(wire, {"A": venue("A")}, owned())  # type: ignore[arg-type]
     wire.reading = {"A"}
     assert await sessions.listen() == (set(), set())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from apps.runtime import logs
 
@@ -34,7 +35,7 @@ def lines(directory: Path) -> list[dict[str, Any]]:
 
 def test_an_event_is_a_json_line_in_the_file_and_a_short_line_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("oms", directory=tmp_path)
-    logs.get_logger(shard=0).info("Connected to NATS", url="nats://127.0.0.1:4222", order_id="a-1")
+    structlog.get_logger(shard=0).info("Connected to NATS", url="nats://127.0.0.1:4222", order_id="a-1")
     (line,) = lines(tmp_path)
     assert list(line)[:4] == ["at", "level", "service", "event"]
     assert (line["event"], line["service"], line["level"], line["order_id"], line["shard"]) == (
@@ -53,7 +54,7 @@ HOSTILE = "a\nb\r\x1b[31mred\x00 ‮ é 😀 \x7f \u2028 end"
 
 def test_hostile_text_stays_on_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # FAILURES 58, 65
     logs.configure("oms", directory=tmp_path)
-    logs.get_logger().warning(HOSTILE, client_order_id=HOSTILE)
+    structlog.get_logger().warning(HOSTILE, client_order_id=HOSTILE)
     (line,) = lines(tmp_path)
     assert (line["event"], line["client_order_id"]) == (HOSTILE, HOSTILE)
     shown = capsys.readouterr().out
@@ -64,7 +65,7 @@ def test_hostile_text_stays_on_its_line(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_passwords_in_addresses_are_not_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # FAILURES 72
     logs.configure("oms", directory=tmp_path)
-    logs.get_logger().info("Connected to QuestDB", url="postgresql://admin:hunter2@127.0.0.1:8812/qdb")
+    structlog.get_logger().info("Connected to QuestDB", url="postgresql://admin:hunter2@127.0.0.1:8812/qdb")
     logging.getLogger("asyncpg").warning("lost redis://:hunter2@valkey:6379")
     assert "hunter2" not in (tmp_path / "oms.jsonl").read_text() + capsys.readouterr().out
     assert lines(tmp_path)[0]["url"] == "postgresql://admin:***@127.0.0.1:8812/qdb"
@@ -84,8 +85,8 @@ def test_libraries_log_through_it_and_a_stack_trace_is_one_line(tmp_path: Path, 
 
 def test_the_level_holds_and_endless_text_is_cut(tmp_path: Path) -> None:
     logs.configure("oms", "WARNING", tmp_path)
-    logs.get_logger().info("not this")
-    logs.get_logger().error("this", body="x" * 1_000_000)
+    structlog.get_logger().info("not this")
+    structlog.get_logger().error("this", body="x" * 1_000_000)
     (line,) = lines(tmp_path)
     assert len(line["body"]) == logs.VALUE_CHARACTERS_MAX
 
@@ -94,7 +95,7 @@ def test_files_are_rotated_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(logs, "FILE_BYTES_MAX", 2000)
     logs.configure("oms", directory=tmp_path)
     for count in range(200):
-        logs.get_logger().info("filling the disk", count=count)
+        structlog.get_logger().info("filling the disk", count=count)
     logs.flush()
     files = list(tmp_path.iterdir())
     assert len(files) == logs.FILES_KEPT + 1
@@ -103,7 +104,7 @@ def test_files_are_rotated_and_old_ones_go(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_logger_made_early_follows_a_later_configuration(tmp_path: Path) -> None:
-    early = logs.get_logger(part="early")
+    early = structlog.get_logger(part="early")
     logs.configure("oms", directory=tmp_path)
     early.info("hello")
     assert lines(tmp_path)[0]["part"] == "early"
@@ -113,12 +114,12 @@ def test_lines_for_which_there_is_no_room_are_counted_and_stop_nothing(tmp_path:
     (tmp_path / "oms.jsonl").symlink_to("/dev/full")
     logs.configure("oms", directory=tmp_path)
     for count in range(10):
-        logs.get_logger().info("filling the disk", count=count)
+        structlog.get_logger().info("filling the disk", count=count)
     logs.flush()
     assert logs.dropped()["file"] == 10
     (tmp_path / "oms.jsonl").unlink()
     logs.configure("oms", directory=tmp_path)
-    logs.get_logger().info("there is room")
+    structlog.get_logger().info("there is room")
     assert [line["event"] for line in lines(tmp_path)] == ["there is room"]
 
 
@@ -132,10 +133,10 @@ def test_a_file_that_had_no_room_says_how_many_lines_are_missing(tmp_path: Path,
         return write(descriptor, text)
 
     monkeypatch.setattr(os, "write", on_a_full_disk)
-    logs.get_logger().info("lost")
+    structlog.get_logger().info("lost")
     logs.flush()
     full[0] = False
-    logs.get_logger().info("kept")
+    structlog.get_logger().info("kept")
     found = lines(tmp_path)
     assert [line["event"] for line in found] == ["kept", "1 log lines are missing here for lack of room"]
     assert (found[1]["level"], found[1]["service"]) == ("warning", "oms")
@@ -149,14 +150,14 @@ async def test_each_service_of_a_process_says_its_own_in_its_own_file(tmp_path: 
         await asyncio.create_task(later(say))
 
     async def later(say: Callable[[Any], None]) -> None:
-        say(logs.get_logger())
+        say(structlog.get_logger())
 
     await asyncio.gather(
         speaks("oms", lambda log: log.info("an order")),
         speaks("risk", lambda log: log.info("too quiet to be heard")),
         speaks("risk", lambda log: log.warning("a limit")),
     )
-    logs.get_logger().warning("unowned")
+    structlog.get_logger().warning("unowned")
     logs.flush()
     found = {name: [json.loads(line) for line in (tmp_path / f"{name}.jsonl").read_text().splitlines()] for name in ("oms", "risk")}
     assert {name: [(line["service"], line["event"]) for line in lines] for name, lines in found.items()} == {

@@ -354,7 +354,7 @@ async def test_a_refusal_of_the_venue_leads_to_its_list_at_once_and_the_others_g
             assert found.stream.texts(FrameKind.CLOSE) == ["ETH-USD is not listed, and others were refused with it"]
 
 
-async def test_a_venue_without_a_list_or_with_a_reply_that_is_none_loses_no_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_venue_without_a_list_or_with_an_invalid_reply_loses_no_symbol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(venue_feed, "CHECK_DISTANCE_NS", SECOND_NS // 20)
     async with scene("kraken", bounds=CALM._replace(instruments_every_ns=SECOND_NS // 10), up=False) as found:
         found.simulator.faults.rest_status = [(404, 0), (403, 0)]

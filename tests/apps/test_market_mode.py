@@ -44,16 +44,16 @@ class ShownQuotes:
         self.instruments = {"BTCUSD": None}
         self.shown: list[str] = []
 
-    async def show(self, base: Quote, _at: int, book: Depth | None = None) -> None:
+    def show(self, base: Quote, _at: int, book: Depth | None = None) -> None:
         self.shown.append(f"{base.venue} {base.ask}" + (f" and {len(book.asks)} levels" if book else ""))
 
-    async def show_book(self, book: Depth) -> None:
+    def show_book(self, book: Depth) -> None:
         self.shown.append(f"{len(book.asks)} levels")
 
     def repeat(self, _symbol: str) -> None:
         self.shown.append("the same")
 
-    async def end(self, _symbol: str) -> None:
+    def end(self, _symbol: str) -> None:
         self.shown.append("nothing")
 
 
@@ -65,7 +65,7 @@ async def test_a_quote_is_shown_once_whatever_other_venues_quote() -> None:
     async def comes(*ticks: Quote) -> None:
         for tick in ticks:
             quotes.take(tick, SystemClock().monotonic_ns())
-        await quotes.look(SystemClock().monotonic_ns())
+        quotes.look(SystemClock().monotonic_ns())
 
     await comes(quote("BINANCE", "7000", "7001"))
     await comes(quote("KRAKEN", "6990", "7010"))
@@ -106,7 +106,7 @@ async def test_a_book_is_shown_with_its_quote_and_again_when_its_levels_change()
                 quotes.take_book(each.venue, "BTCUSD")
             else:
                 quotes.take(each, SystemClock().monotonic_ns())
-            await quotes.look(SystemClock().monotonic_ns())
+            quotes.look(SystemClock().monotonic_ns())
         found, shown.shown = shown.shown, []
         return found
 

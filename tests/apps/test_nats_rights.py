@@ -224,7 +224,7 @@ async def test_a_reader_receives_what_is_announced_and_reads_the_journals(
 
 
 @pytest.mark.parametrize("user", [user for user in USERS if user not in WRITES])
-async def test_a_program_receives_its_own_inbox(server: LiveServer, directory: Path, user: str) -> None:
+async def test_a_program_receives_the_messages_of_its_own_inbox(server: LiveServer, directory: Path, user: str) -> None:
     """It marks so that all it sent before has left (apps/live_gateway/flush_marker.py), and answers another process of its service."""
     async with connected(server, directory, user) as client:
         inbox = client.new_inbox()

@@ -90,7 +90,7 @@ async def test_after_a_power_cut_of_the_streams_the_same_sequences_are_read_agai
     assert [trade.trade_id for message in await gateway.stored("trades") for trade in message.records] == ["1", "3"]
 
 
-async def test_what_is_not_known_is_said_with_a_code(fresh_nats: LiveServer, tmp_path: Path, gateway: HeldGateway) -> None:
+async def test_what_is_not_known_is_refused_with_a_code(fresh_nats: LiveServer, tmp_path: Path, gateway: HeldGateway) -> None:
     normalizer = LiveNormalizer(fresh_nats, tmp_path / "normalizer").start()
     await gateway.connect()
     await normalizer.until(f"/books/{VENUE}/{PATH}", lambda found: found.get("valid"))

@@ -102,7 +102,7 @@ async def test_a_client_of_the_facade_sees_it_accepted_until_it_is_routed() -> N
             assert (await client.get(address)).json()["status"] == "new"
 
 
-async def test_a_client_of_the_facade_is_told_when_it_is_too_late_or_cannot_wait() -> None:
+async def test_a_client_of_the_facade_reads_why_an_order_is_too_late_or_cannot_wait() -> None:
     async with trading() as (house, client):
         house.auction_of = only_openings
         late = await client.post("/v2/orders", json=LIMIT | {"time_in_force": "cls"})

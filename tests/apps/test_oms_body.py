@@ -28,7 +28,7 @@ def test_two_orders_without_an_id_are_two_orders() -> None:
 @pytest.mark.parametrize("field", ALL_FIELDS)
 @pytest.mark.parametrize("escaped", [False, True])
 @pytest.mark.parametrize("first", [False, True])
-def test_a_key_that_stands_twice_is_malformed(field: str, escaped: bool, first: bool) -> None:  # FAILURES 57
+def test_a_key_that_occurs_twice_is_malformed(field: str, escaped: bool, first: bool) -> None:  # FAILURES 57
     """Also as null, also written with an escape, before or behind the other one."""
     values = {
         **GOOD,

@@ -79,7 +79,7 @@ async def test_it_is_journaled_shown_and_told() -> None:
         (listed,) = (await client.get("/orders", params={"account": "alice"})).json()["orders"]
         assert listed["display_quantity"] == 2
         first, *_ = (await client.get(f"/orders/{ORDER_ID}/events")).json()["events"]
-        assert (first["display_quantity"], first["max_floor"]) == (2, 2)
+        assert (first["display_quantity"], first["max_floor"], first["fix_terms"]) == (2, 2, {"40": "2", "59": "1", "111": 2})
         assert "as limit gtc, showing 2 at a time" in first["description"]
     submitted = ORDER_COMMITS.decode(log.commits[0][1]).events[0]
     assert isinstance(submitted, OrderSubmitted)

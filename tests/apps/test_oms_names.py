@@ -122,7 +122,7 @@ def test_a_word_is_one_of_the_list_letter_by_letter(field: str, value: str) -> N
     ],
     ids=lambda time_: ascii(time_[:40]),
 )
-def test_a_time_that_is_none_is_malformed(time_: str) -> None:
+def test_an_invalid_time_is_malformed(time_: str) -> None:
     assert malformed_at(text(time_in_force="gtd", expire_at=time_)) == "/expire_at"
 
 

@@ -113,7 +113,7 @@ def test_every_digit_is_kept(written: str, quote: str) -> None:  # FAILURES 56
     assert format(price, "f") == written
 
 
-def test_every_digit_of_a_product_is_told() -> None:  # FAILURES 56
+def test_every_digit_of_a_product_is_printed() -> None:  # FAILURES 56
     refused = refusal(b'{"symbol":"FINE","side":"buy","quantity":0.999999999999,"price":0.000000000001}')
     assert (refused.code, refused.extra["found"]) == ("notional_too_small", "0.000000000000999999999999")
 

@@ -73,7 +73,7 @@ def events(log: MemoryLog) -> list[e.OrderEvent]:
     return [event for _, payload in log.commits for event in ORDER_COMMITS.decode(payload).events]
 
 
-async def test_a_take_over_needs_the_epoch_of_now_so_that_a_late_or_doubled_one_takes_nothing(desk: Desk) -> None:
+async def test_a_take_over_needs_the_current_epoch_so_that_a_late_or_doubled_one_takes_nothing(desk: Desk) -> None:
     assert (await desk.asks(take("a")))[0]["ok"]
     assert desk.host.book.owner == Owner("unit-0", "a", 1)
     for late in (take("a"), take("b"), take("b", 7)):
@@ -95,7 +95,7 @@ async def test_an_unreadable_name_takes_nothing(desk: Desk, command: c.TakeShard
     assert not desk.log.commits
 
 
-async def test_only_the_owner_of_now_may_have_routes_recorded(desk: Desk) -> None:
+async def test_only_the_current_owner_may_have_routes_recorded(desk: Desk) -> None:
     await desk.host.perform(given.submit(given.terms()))
     await desk.asks(take("a"))
     await desk.asks(take("b", 2))

@@ -207,7 +207,7 @@ async def test_what_the_program_says_is_the_answer() -> None:
         (Ended(-9, b"", ""), "past_unavailable"),
     ],
 )
-async def test_a_past_that_cannot_be_had_is_said_with_its_code(end: Ended | Exception, code: str) -> None:
+async def test_a_past_that_cannot_be_read_is_refused_with_its_code(end: Ended | Exception, code: str) -> None:
     program: Any = Program(end)
     with pytest.raises(Refusal) as caught:
         await HistoryProcess(program).positions("alice", 6)

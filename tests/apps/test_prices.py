@@ -120,7 +120,7 @@ def test_a_wrong_line_stores_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, str(file), "--source", SIMULATED).exit_code == 2
 
 
-def test_a_history_that_is_too_short_is_said_at_the_load_and_can_be_taken_back(tmp_path: Path) -> None:
+def test_a_history_that_is_too_short_is_reported_at_the_load_and_can_be_taken_back(tmp_path: Path) -> None:
     file = tmp_path / "one.csv"
     file.write_text("date,symbol,close\n2014-12-31,SPY,205.5\n")
     loaded = load(tmp_path, str(file))
@@ -246,7 +246,7 @@ async def test_closes_that_cannot_be_read_again_count_on_until_they_are_too_old(
     assert (risk.exposure.var.history.unusable["PENNY"], list(risk.exposure.var.group_of)) == ("old", [])
 
 
-async def test_it_is_ready_with_the_first_closes_and_looks_when_it_is_told() -> None:
+async def test_it_is_ready_with_the_first_closes_and_looks_again_on_a_notice() -> None:
     risk, day, shelf, said = new_risk(enabled=frozenset({VAR_LIMIT})), Day(), Shelf(), list[bool]()
     reader = PriceHistory(RiskEngines([risk]), shelf, day, returns=30, age_max_days=7, refresh_s=60, ready=said.append)
     task = asyncio.create_task(reader.run())

@@ -138,7 +138,7 @@ async def test_prints_that_are_not_sound_are_counted_by_their_reason_and_not_use
 
 
 class TradedQuotes(ShownQuotes):
-    async def trade(self, _symbol: str, prints: tuple[Print, ...]) -> None:
+    def trade(self, _symbol: str, prints: tuple[Print, ...]) -> None:
         self.shown += [f"{each.side} {each.quantity} @{each.price}" for each in prints]
 
 
@@ -154,7 +154,7 @@ async def test_a_paper_venue_uses_the_prints_of_the_venue_that_it_shows_before_t
     async def comes(*what: Quote | Prints) -> None:
         for each in what:
             quotes.take_prints(each) if isinstance(each, Prints) else quotes.take(each, SystemClock().monotonic_ns())
-        await quotes.look(SystemClock().monotonic_ns())
+        quotes.look(SystemClock().monotonic_ns())
 
     sold = ("sell", "3", "7000")
     await comes(prints("BINANCE", sold), quote("BINANCE", "7000", "7001"))
@@ -169,10 +169,10 @@ async def test_prints_wait_within_a_bound() -> None:
     shown = TradedQuotes()
     quotes = MarketQuotes(cast(Any, {"PAPER_A": shown}), SystemClock())
     quotes.take(quote("KRAKEN", "7000", "7001"), SystemClock().monotonic_ns())
-    await quotes.look(SystemClock().monotonic_ns())
+    quotes.look(SystemClock().monotonic_ns())
     for n in range(PRINTS_WAITING_MAX + 2):
         quotes.take_prints(prints("KRAKEN", ("sell", str(n + 1), "7000"), n=n + 1))
-    await quotes.look(SystemClock().monotonic_ns())
+    quotes.look(SystemClock().monotonic_ns())
     assert shown.shown[1:] == [f"sell {n + 1} @7000" for n in range(2, PRINTS_WAITING_MAX + 2)]
     assert [sample.value for family in quotes.series() for sample in family.samples] == [2]
 

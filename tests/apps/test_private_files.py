@@ -14,6 +14,7 @@ from apps.stack.credentials.keys import KEYS_FILE
 from apps.stack.directory import LOCK, MARK
 from apps.stack.stack import FILE
 from apps.tools.backup.file import Heading, Writer
+from tests import mounts
 from tests.apps.test_up import ENDS_S, command, ready_stack, stop
 from tests.stack import free_offset
 
@@ -88,15 +89,10 @@ def test_a_file_that_comes_while_the_backup_is_made_stays(tmp_path: Path) -> Non
 @pytest.fixture
 def read_only_disk(tmp_path: Path) -> Iterator[Path]:
     """With what a start of an earlier day left there."""
-    home = tmp_path / "read-only"
-    home.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", home], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here (user {os.getuid()}): {mounted.stderr.strip()}")
-    (home / MARK).touch()
-    subprocess.run(["mount", "-o", "remount,ro", home], check=True)
-    yield home
-    subprocess.run(["umount", "-l", home], check=True)
+    with mounts.small_disk(tmp_path / "read-only", 1) as home:
+        (home / MARK).touch()
+        subprocess.run(["mount", "-o", "remount,ro", home], check=True)
+        yield home
 
 
 def refused(data_dir: Path, *words: str) -> str:

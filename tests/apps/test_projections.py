@@ -97,7 +97,7 @@ async def test_an_answer_that_was_lost_is_found_out_and_the_change_told_once() -
         assert keeper.starts == 2
 
 
-async def test_what_could_not_be_told_is_told_later_and_as_it_is_then(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_could_not_be_announced_is_announced_later_and_as_it_is_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.projector.positions.CHECK_EVERY_S", 0.02)
     journal, told = MemoryJournal(), Told()
     projection = PositionsProjection(MemoryPositions(), told.publish, dict[str, str]().get)
@@ -238,7 +238,7 @@ async def test_a_store_of_trades_that_was_emptied_alone_is_noticed_too(monkeypat
 
 
 @pytest.mark.parametrize("of", ["fills", "positions"])
-async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of: str) -> None:
+async def test_a_store_that_was_made_from_another_journal_is_not_continued(of: str) -> None:
     # FAILURES 13
     journals = MemoryJournal(), MemoryJournal()
     for number, journal in enumerate(journals):
@@ -263,7 +263,7 @@ async def test_a_store_that_was_made_from_another_journal_is_not_gone_on_with(of
         await reached(again, 3)
 
 
-async def test_trouble_is_waited_out_told_to_who_asks_and_the_lag_continues_being_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_trouble_is_waited_out_and_shown_to_callers_and_the_lag_is_measured_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apps.projector.projection_loop.MEASURE_EVERY_S", 0.02)
     journal, store = MemoryJournal(), MemoryFills()
     store.down = True

@@ -240,7 +240,7 @@ async def test_a_trade_becomes_a_position_a_row_and_a_message(scene: Scene, fres
     assert all(sentence in said for sentence in ("Connected to NATS", "Connected to Redis", "Connected to SQLite"))
 
 
-async def test_positions_in_one_batch_are_told_once_each(scene: Scene) -> None:
+async def test_positions_in_one_batch_are_announced_once_each(scene: Scene) -> None:
     await scene.projector.answers("/ready", 200)
     updates = await scene.client.subscribe("positions.>")
     await bus.flush(scene.client)

@@ -148,7 +148,7 @@ async def test_the_same_doubt_after_it_was_settled_is_a_doubt_again(told: Told) 
     assert (told.order()[0], told.commits) == (State.IN_DOUBT, commits + 2)
 
 
-async def test_what_was_lost_with_its_commit_is_recorded_when_it_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_lost_with_its_commit_is_recorded_when_it_is_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host_module, "RECOVER_PAUSE_S", 0.01)
     async with desk(MemoryLog()) as d:
         await d.do(given.submit(given.terms()))

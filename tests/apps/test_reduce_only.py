@@ -333,7 +333,7 @@ async def test_orders_that_an_older_version_left_beyond_their_position_are_found
         assert s.keeper.stats() == {"asked_again": 1, "opened": 0}
 
 
-async def test_a_venue_that_trades_before_it_heard_is_believed_counted_and_alarmed() -> None:
+async def test_a_trade_that_a_venue_made_before_it_was_told_is_believed_counted_and_raises_an_alarm() -> None:
     async with scene() as s:
         await s.holds("10")
         await s.rests("stop", "sell", "10")

@@ -112,7 +112,7 @@ async def test_orders_of_one_moment_are_one_question(scene: Any) -> None:
         assert (s.client.timeouts, s.client.errors) == (0, 0)
 
 
-async def test_who_is_alone_does_not_wait_and_where_there_was_company_the_next_one_waits_for_more(scene: Any) -> None:
+async def test_a_single_check_does_not_wait_and_after_a_batch_the_next_one_waits_for_more(scene: Any) -> None:
     async with scene(wait_s=0.1) as s:
         risk = await s.risk(approve)
         assert await s.check("a", "b") == ["approved"] * 2

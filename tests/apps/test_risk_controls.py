@@ -50,7 +50,7 @@ async def test_a_switch_of_a_venue_does_not_refuse_checks() -> None:
         assert await reason(client) is None
 
 
-async def test_who_does_not_say_that_he_obeys_makes_it_202() -> None:
+async def test_a_service_that_does_not_acknowledge_makes_it_202() -> None:
     house = House()
     house.obeyed = {"exeq": "unknown", "oms": "yes"}
     async with house.http() as client:

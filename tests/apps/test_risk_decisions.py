@@ -59,7 +59,7 @@ async def asked(
     return found.status_code, json.loads(found.content, parse_float=Decimal)
 
 
-async def test_a_decision_is_told_with_every_check_headroom_and_price() -> None:
+async def test_a_decision_is_printed_with_every_check_headroom_and_price() -> None:
     status, found = await asked(oms(CHECKED, BY_VENUE))
     assert (status, found["approved"], found["limits_version"], found["reference"], found["seq"]) == (200, True, 3, 45000, 5)
     assert found["checks"][1] == {"name": "var_limit", "found": Decimal("62.5"), "limit": 50000, "headroom": Decimal("49937.5")}
@@ -74,7 +74,7 @@ async def test_oms_is_not_asked_for_a_caller_whose_credentials_cannot_be_passed_
     assert (await asked(oms(CHECKED), caller=ERIN, authorization="Bearer x"))[0] == 200
 
 
-async def test_a_refusal_is_told_with_its_reason_and_numbers() -> None:
+async def test_a_refusal_is_reported_with_its_reason_and_numbers() -> None:
     _, found = await asked(oms(REFUSED))
     assert (found["approved"], found["reason"], found["source"]) == (False, "var_limit", "risk")
     assert found["detail"] == {"found": "60000", "limit": "50000", "unit": "USD"}
@@ -91,7 +91,7 @@ async def test_a_refusal_is_told_with_its_reason_and_numbers() -> None:
         ("a.b", oms(), 400, "malformed"),
     ],
 )
-async def test_what_cannot_be_told_is_said_by_name(
+async def test_a_decision_that_cannot_be_shown_is_refused_by_name(
     order_id: str, answer: Callable[[httpx.Request], httpx.Response], status: int, code: str
 ) -> None:
     found = await asked(answer, order_id)

@@ -171,7 +171,8 @@ async def test_an_iceberg_is_checked_for_its_whole_quantity() -> None:
 
 async def test_dust_below_the_least_notional_may_be_asked_about_where_it_only_reduces() -> None:
     house = House()
-    house.risk.instruments = {s: msgspec.structs.replace(i, notional_min=Decimal(10)) for s, i in house.risk.instruments.items()}
+    dear = {s: msgspec.structs.replace(i, notional_min=Decimal(10)) for s, i in house.risk.instruments.items()}
+    house.risk.instruments = house.rules.instruments = dear
     house.risk.fold.apply(filled(order("alice", "o", "buy", "1", "PENNY", "@100"), "1", "100", "0", State.FILLED), 1)
     dust = {"symbol": "PENNY", "side": "sell", "quantity": "0.01", "price": 100}
     async with house.http() as client:
@@ -200,7 +201,7 @@ async def test_the_documentation_names_every_field_that_the_door_reads() -> None
     assert set(CHECK_SCHEMA["properties"]) == set(CheckBody.__struct_fields__)
 
 
-async def test_the_limits_are_told_with_their_version_and_origin() -> None:
+async def test_the_limits_are_shown_with_their_version_and_origin() -> None:
     async with House(short_accounts=frozenset({"hedger"})).http() as client:
         found = (await client.get("/risk/limits?account=hedger")).json()
         bad = await client.get("/risk/limits?account=a.b")
@@ -374,7 +375,7 @@ async def test_an_exit_is_checked_as_if_its_entry_had_traded() -> None:
     ({"entry": {"side": "buy", "quantity": "x"}}, "/entry/quantity"),
     ({"entry": {"side": "buy", "quantity": "1"}, "order_id": "o1"}, "/entry"),
 ])  # fmt: skip
-async def test_an_entry_that_is_none_is_refused_at_its_field(changes: dict[str, Any], pointer: str) -> None:
+async def test_an_invalid_entry_is_refused_at_its_field(changes: dict[str, Any], pointer: str) -> None:
     async with House().http() as client:
         answer = await client.post("/check", content=text(**changes))
     assert (answer.status_code, answer.json()["pointer"]) == (400, pointer)

@@ -80,7 +80,7 @@ def test_an_overfill_stops_its_account_once(away: int) -> None:
     assert (thrown.who, thrown.reason) == ("risk", "overfill: trade V-2 of V for order o1")
 
 
-def test_who_looked_and_armed_the_account_is_not_overruled_by_a_restart() -> None:
+def test_a_restart_does_not_overrule_a_person_who_armed_the_account() -> None:
     controls = Controls()
     log = Log(controls)
     run_virtually(lambda loop: looked(controls, log, trade("V-2")))

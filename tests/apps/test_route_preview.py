@@ -8,10 +8,14 @@ import httpx
 import msgspec
 import pytest
 
-from apps.exeq.route_preview import PREVIEW_SCHEMA, RoutePreviewBody, router
+from adapters.clock import SystemClock
+from apps.exeq.route_preview import PREVIEW_SCHEMA, router
 from apps.http.app import application, encode
 from apps.http.caller import LOCAL_CALLER, Caller
+from apps.http.order_body import OrderBody
+from domain.access.keys import KeyRing
 from domain.access.scopes import AccessScope, mask_of
+from domain.execution.order_rules import OrderRules
 from domain.market.quotes import Quote
 from domain.order.commands import RouteOrder
 from domain.risk.controls import KillThrown
@@ -26,7 +30,8 @@ ORDER: dict[str, Any] = {"account": "alice", "symbol": SYMBOL, "side": "buy", "q
 
 @asynccontextmanager
 async def previews(desk: Desk, caller: Caller = LOCAL_CALLER) -> AsyncIterator[httpx.AsyncClient]:
-    app = as_caller(application("exeq", router(OneExecutor(desk.executor), INSTRUMENTS)), caller)
+    rules = OrderRules(INSTRUMENTS, KeyRing().may_trade, icebergs={SYMBOL})
+    app = as_caller(application("exeq", router(OneExecutor(desk.executor), rules, SystemClock())), caller)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://exeq") as client:
         yield client
 
@@ -160,4 +165,4 @@ async def test_before_orders_are_routed_there_is_no_preview() -> None:
 
 
 def test_openapi_names_the_fields_that_are_parsed() -> None:
-    assert set(PREVIEW_SCHEMA["properties"]) == set(RoutePreviewBody.__struct_fields__)
+    assert set(PREVIEW_SCHEMA["properties"]) == set(OrderBody.__struct_fields__)

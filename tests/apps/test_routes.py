@@ -31,6 +31,7 @@ from apps.runtime.health import Health
 from config.loading import SERVICES as SETTINGS
 from config.settings import Settings
 from domain.access.keys import KeyRing
+from domain.execution.order_rules import OrderRules
 from domain.market.quotes import Market
 from tests import routes
 from tests.apps.callers import as_caller
@@ -44,7 +45,7 @@ LEAVES = ("/docs", "/openapi.json")
 
 
 def health(good: str, bad: str) -> Health:
-    return Health(good, bad, structlog.stdlib.get_logger())
+    return Health(good, bad, structlog.get_logger())
 
 
 @dataclass
@@ -84,7 +85,7 @@ async def exeq(directory: Path) -> AsyncIterator[Handler]:
     async with Exeq(MemoryJournal(), directory).live() as found:
         reads = exeq_routes.router(OneExecutor(found.executor), Market(), SystemClock())
         switch = local_kill_endpoint.router(found.switch, None, Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
-        preview = route_preview.router(OneExecutor(found.executor), INSTRUMENTS)
+        preview = route_preview.router(OneExecutor(found.executor), OrderRules(INSTRUMENTS, KeyRing().may_trade), SystemClock())
         passes = reconciliation_endpoint.router(VenueReconciliation([], 60.0, beside({}), SystemClock()))
         yield application("exeq", reads, preview, passes, switch)
 

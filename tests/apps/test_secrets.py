@@ -130,7 +130,9 @@ async def test_the_projector_writes_positions_and_others_read_them(guarded_valke
         ("reader", ["KEYS", "*"]),
     ],
 )
-def test_valkey_stops_who_goes_beyond_its_rights(guarded_valkey: LiveServer, directory: Path, user: str, command: list[str]) -> None:
+def test_valkey_stops_a_user_that_goes_beyond_its_rights(
+    guarded_valkey: LiveServer, directory: Path, user: str, command: list[str]
+) -> None:
     with valkey_as(guarded_valkey, directory, user) as client, pytest.raises(NoPermissionError):
         client.execute_command(*command)
 
@@ -260,7 +262,7 @@ def test_in_containers_a_unit_has_copies_of_its_services_files_in_a_directory_th
         assert {file.name for file in (tmp_path / sink).iterdir()} == {f"{sink}.yaml", "s3_access_key", "s3_secret_key"}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="giving files away takes root")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files to another user: run as root")
 def test_in_containers_each_file_belongs_to_the_only_user_that_reads_it(tmp_path: Path) -> None:
     keys.init(tmp_path, guests=False, owners=CONTAINER_UIDS)
     assert {name: (tmp_path / name).stat().st_uid for name in CONTAINER_UIDS} == CONTAINER_UIDS

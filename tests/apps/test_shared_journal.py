@@ -163,7 +163,7 @@ async def test_a_follower_that_is_stopped_leaves_the_others_their_reading() -> N
         assert h.journal.readings == [0]
 
 
-async def test_after_all_have_stopped_it_begins_where_the_next_one_stands() -> None:
+async def test_after_all_have_stopped_it_begins_where_the_next_one_begins() -> None:
     async with house(6) as h:
         await h.stop(*[h.reader() for _ in range(2)])
         assert h.journal.open == 0

@@ -82,6 +82,6 @@ def test_both_routes_need_a_scope_that_reads_every_account() -> None:
     assert not OPERATE & bits(AccessScope.READ, AccessScope.TRADE, AccessScope.CANCEL)
 
 
-async def test_an_engine_that_is_away_is_told_to_retry() -> None:
+async def test_a_client_of_an_engine_that_is_away_reads_that_it_may_retry() -> None:
     refused = await asked(Answers(Unavailable("ClickHouse: away")), {"sql": "SELECT 1"})
     assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (503, "unavailable", "1")

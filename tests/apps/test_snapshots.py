@@ -114,7 +114,7 @@ async def test_a_restart_is_the_newest_snapshot_and_the_tail(journal: MemoryJour
     assert told["seconds"] > 0
 
 
-async def test_without_a_data_directory_nothing_is_kept_and_that_is_said_once(journal: MemoryJournal) -> None:
+async def test_without_a_data_directory_nothing_is_kept_and_the_log_says_so_once(journal: MemoryJournal) -> None:
     with structlog.testing.capture_logs() as logs:
         async with Service(journal, None, commits=1).live() as service:
             await asyncio.sleep(0.3)

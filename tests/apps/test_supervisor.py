@@ -181,7 +181,7 @@ async def test_one_that_is_killed_again_and_again_is_given_up(stage: Stage) -> N
     assert supervisor.states["web"].starts == 1 + KILLED_MAX
 
 
-async def test_a_refusal_is_told_although_another_service_is_still_waiting(stage: Stage) -> None:
+async def test_a_refusal_is_reported_although_another_service_is_still_waiting(stage: Stage) -> None:
     mute = Program("mute", "service", ("sleep", "600"), lambda: _ask(1), {})
     supervisor = stage.supervisor([mute, stage.fake("web", "--refuse", "no")])
     with pytest.raises(CannotStart, match="web ended"):
@@ -294,7 +294,7 @@ async def test_a_terminal_that_is_not_read_does_not_hold_up_the_supervisor(stage
         await running
 
 
-async def test_a_slow_start_is_waited_for_while_it_moves_and_it_is_said_what_is_waited_for(stage: Stage) -> None:
+async def test_a_slow_start_is_waited_for_while_it_moves_and_the_output_says_what_it_waits_for(stage: Stage) -> None:
     at = 0
 
     def probe() -> None:

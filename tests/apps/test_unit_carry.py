@@ -81,7 +81,7 @@ def test_a_loss_that_an_operator_accepted_stays_accepted(apart: Path, unit: Path
     assert mark(apart).read() == head(3), "not the newest commit, but what was said last"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="giving files away takes root")
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files to another user: run as root")
 def test_all_of_it_belongs_to_the_user_that_reads_it(apart: Path, unit: Path) -> None:
     list(carry(apart, unit, 10100))
     assert {path.stat().st_uid for path in (unit, *unit.rglob("*"))} == {10100}

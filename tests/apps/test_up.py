@@ -221,7 +221,7 @@ def test_a_stale_process_is_ended_but_not_a_stranger_with_its_number(tmp_path: P
     assert stack.read(tmp_path) is None
 
 
-def test_a_stack_file_of_a_release_without_access_is_of_an_open_stack(tmp_path: Path) -> None:
+def test_a_stack_file_of_a_release_without_access_belongs_to_an_open_stack(tmp_path: Path) -> None:
     stack.write(tmp_path, stack.Stack(1, 0.0, str(tmp_path), 0, "sqlite", {}, [], access="keys"))
     kept = stack.read(tmp_path)
     assert kept is not None
@@ -275,7 +275,7 @@ def test_a_damaged_stack_file_is_no_stack(tmp_path: Path) -> None:
     assert stack.read(tmp_path) is None
 
 
-def test_each_service_is_told_its_ports_and_where_everything_is(tmp_path: Path) -> None:
+def test_each_service_gets_its_ports_and_the_addresses_of_everything(tmp_path: Path) -> None:
     (tmp_path / "oms").mkdir()
     (tmp_path / "oms" / "config.yaml").touch()
     (tmp_path / "instruments.yaml").touch()

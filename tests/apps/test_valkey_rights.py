@@ -158,7 +158,9 @@ def test_a_user_may_run_the_commands_of_the_table_and_no_other(closed: Guarded, 
     assert allowed(closed, user) - without_password(closed) == set(RIGHTS[user].commands)
 
 
-def test_without_a_password_a_connection_is_a_reader_where_there_are_guests_and_else_refused(closed: Guarded, opened: Guarded) -> None:
+def test_without_a_password_a_connection_is_a_reader_where_there_are_guests_and_is_refused_elsewhere(
+    closed: Guarded, opened: Guarded
+) -> None:
     assert allowed(opened, "default") - without_password(opened) == set(GUEST.commands) == set(RIGHTS[READER].commands)
     assert allowed(closed, "default") - without_password(closed) == set(STRANGER.commands) == {"ping"}
 
@@ -186,7 +188,7 @@ def expected(rights: ValkeyRights, key: str) -> dict[str, bool]:
 
 
 @pytest.mark.parametrize("user", [*RIGHTS, "default"])
-async def test_a_user_that_tries_more_is_refused_and_nothing_changes(projected: Guarded, opened: Guarded, user: str) -> None:
+async def test_a_user_that_tries_anything_more_is_refused_and_nothing_changes(projected: Guarded, opened: Guarded, user: str) -> None:
     server = opened if user == "default" else projected
     with server.client(ADMIN) as admin, server.client(user) as client:
         before = everything(admin)

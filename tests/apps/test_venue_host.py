@@ -110,7 +110,7 @@ async def scene() -> AsyncIterator[Scene]:
     scene = Scene()
     task = asyncio.create_task(scene.host.run())
     await scene.host.ready.wait()
-    await scene.host.show(quote(), 0)
+    scene.host.show(quote(), 0)
     yield scene
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

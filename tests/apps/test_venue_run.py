@@ -312,7 +312,7 @@ def test_a_book_that_a_new_connection_takes_over_is_not_requested_again() -> Non
     assert scene.run.wishes.open == 0
 
 
-def test_too_many_bad_frames_in_a_minute_are_said() -> None:  # malformed frame: more than 1 % in a minute
+def test_too_many_bad_frames_in_a_minute_are_reported() -> None:  # malformed frame: more than 1 % in a minute
     scene = Scene()
     scene.take("open", *["beat"] * 197, "rubbish", "rubbish")
     assert scene.quality.trouble(scene.clock.steady) is None

@@ -115,7 +115,7 @@ async def test_the_same_execution_with_other_content_is_kept_aside_and_changes_n
     assert order.cum_quantity == 4
 
 
-async def test_a_list_is_applied_in_its_order_whatever_stands_between(desk: Desk) -> None:
+async def test_a_list_is_applied_in_its_order_whatever_comes_between(desk: Desk) -> None:
     # FAILURES 45
     other_venue = msgspec.structs.replace(FILL, venue="PAPER_B", report_seq=1)
     await desk.client.callback(Message(b"[%b]" % b",".join((encode(ACK), b"{}", encode(other_venue), encode(FILL)))))
@@ -135,7 +135,7 @@ async def test_a_list_that_is_lost_as_a_whole_is_a_hole(desk: Desk) -> None:
     assert (desk.kinds(), desk.sessions.stats()["gaps"]) == ([], 1)
 
 
-async def test_announcements_of_a_full_venue_are_not_its_reports_where_a_plain_one_is_heard(desk: Desk) -> None:
+async def test_announcements_of_a_full_venue_are_not_taken_for_the_reports_of_a_plain_one(desk: Desk) -> None:
     plain = UnsequencedVenues(desk.host, [RoutedVenue("OURS", Decimal(1), Decimal(1), frozenset(), plain=True)])
     sessions = VenueSessions(desk.client, desk.host, [VENUE], 0, plain, failed=pytest.fail)  # type: ignore[arg-type]
     await sessions.start()  # its last subscription is the plain venues'

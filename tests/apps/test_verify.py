@@ -7,13 +7,16 @@ from pathlib import Path
 import msgspec
 import pytest
 from hypothesis import given, settings
+from nats.aio.client import Client
 
 from adapters.codec import ORDER_COMMITS, encode
 from adapters.controls import CONTROL_COMMITS
 from adapters.memory import MemoryJournal
 from adapters.scratch import ScratchLines
 from adapters.sqlite import SqliteFills
+from apps.stack.ports import ALL_PORTS
 from apps.tools.verify.live import OmsReads, View
+from apps.tools.verify.places import Places, opened
 from apps.tools.verify.report import CheckLine
 from apps.tools.verify.run import Sides, verify
 from domain.audit.journal_audit import Audit, ObservedCommit
@@ -105,7 +108,7 @@ async def test_a_journal_that_is_gone_is_found_by_its_mark(world: World) -> None
         await world.verified()
 
 
-async def test_a_mark_that_does_not_verify_is_said_and_the_rest_is_compared(world: World) -> None:
+async def test_a_mark_that_does_not_verify_is_reported_and_the_rest_is_compared(world: World) -> None:
     def damaged() -> Head | None:
         raise Corrupt("the mark does not verify")
 
@@ -212,7 +215,7 @@ async def test_a_projector_that_is_behind_is_compared_where_it_stands(tmp_path: 
     assert [(check.counts["as_of"], check.counts["behind"]) for check in report.checks[3:5]] == [(stands, 11 - stands)] * 2
 
 
-async def test_who_does_not_answer_is_named_and_the_others_are_compared(world: World) -> None:
+async def test_a_service_that_does_not_answer_is_named_and_the_others_are_compared(world: World) -> None:
     world.positions.down = True
     report = await world.verified()
     assert (report.ok, report.complete) == (True, False)
@@ -314,3 +317,10 @@ async def test_a_foreign_message_in_the_journal_is_a_difference_until_it_is_skip
     report = await world.verified()
     assert report.checks[0].outcome == "ok", report
     assert report.checks[0].counts["skipped"] == f"1 (sequence {where})"
+
+
+async def test_the_journal_of_access_is_compared_with_the_mark_of_every_service(tmp_path: Path) -> None:
+    """Each of them keeps one, and refuses to start if the journal ends before it."""
+    async with opened(Places(data_dir=tmp_path), Client()) as sides:
+        assert sides.access is not None
+        assert set(sides.access.marks) == set(ALL_PORTS)

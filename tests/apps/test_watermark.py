@@ -72,7 +72,7 @@ async def scene() -> Scene:
     return made
 
 
-async def test_a_whole_journal_continues_and_one_without_a_mark_too(scene: Scene) -> None:
+async def test_a_complete_journal_is_continued_and_so_is_one_without_a_mark(scene: Scene) -> None:
     await verify_watermark(scene.journal, scene.mark)
     await scene.write(5)
     await verify_watermark(scene.journal, scene.mark)
@@ -283,7 +283,7 @@ async def test_a_host_ends_when_something_else_writes_though_nothing_is_submitte
             await running
 
 
-def test_runs_of_sequences_are_said_in_short() -> None:
+def test_runs_of_sequences_are_abbreviated() -> None:
     assert listed([Foreign(seq, "") for seq in (3, 5, 6, 7, 9)]) == "3, 5-7, 9"
     assert listed([]) == ""
 

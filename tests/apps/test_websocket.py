@@ -184,7 +184,7 @@ async def test_a_handler_refuses_like_one_of_a_request(door: Listener) -> None:
         (asks(more="".join(f"a{number}: b\r\n" for number in range(200))), 431),
     ],
 )
-async def test_a_handshake_that_is_none_is_refused_and_closed(door: Listener, echo: Echo, request_bytes: bytes, status: int) -> None:
+async def test_an_invalid_handshake_is_refused_and_closed(door: Listener, echo: Echo, request_bytes: bytes, status: int) -> None:
     async with connected(door) as wire:
         await wire.send(request_bytes)
         head = await asyncio.wait_for(wire.reader.readuntil(b"\r\n\r\n"), 60)
@@ -232,7 +232,7 @@ async def test_a_text_that_is_not_utf_8_ends_it_without_a_line_in_the_log(door: 
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-async def test_the_end_is_said_with_its_code(door: Listener) -> None:
+async def test_the_end_is_reported_with_its_code(door: Listener) -> None:
     async with opened(door) as client:
         with pytest.raises(ConnectionClosed) as end:
             await said(client, "end")

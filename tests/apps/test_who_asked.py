@@ -63,7 +63,7 @@ async def test_every_request_is_in_the_timeline_with_who_asked() -> None:
         assert (await signed(local, doubtful))[-1] == ("CancelRequested", *erin)
 
 
-async def test_a_key_of_unknown_owner_is_named_by_its_id() -> None:
+async def test_a_key_of_an_unknown_owner_is_named_by_its_id() -> None:
     async with living() as (house, _), house.http(STRANGER) as client:
         order_id = await submitted(client, "a")
         first = (await client.get(f"/orders/{order_id}/events")).json()["events"][0]
@@ -89,7 +89,7 @@ async def test_a_key_that_settles_for_one_account_does_not_see_the_orders_of_oth
         assert (await local.post(f"/orders/{order_id}/settle", content=body[:-1] + b',"who":"ann"}')).status_code == 409
 
 
-def test_a_drop_copy_without_a_sentence_is_told_with_the_key() -> None:
+def test_a_drop_copy_without_a_sentence_is_reported_with_the_key() -> None:
     cancelled = {"type": "OrderCancelled", "source": "client", "reason": "requested"}
     assert what(cancelled) == "by client: requested"
     assert what(cancelled | {"by": "K1"}) == "by client: requested; with key K1"

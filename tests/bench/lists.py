@@ -97,7 +97,7 @@ def in_oms(count: int, roles: Sequence[str]) -> object:
 
 
 def in_risk(count: int, roles: Sequence[str]) -> object:
-    fold = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings())
+    fold = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
     for seq, events in enumerate(commits(count, "", roles), 1):
         for event in events:
             fold.apply(event, seq)

@@ -177,6 +177,16 @@ class DeskPage:
             assert time.monotonic() < deadline, f"expected {what()}"
             time.sleep(POLL_S)
 
+    def until_filled(self) -> None:
+        """Wait until an order of unknown outcome has been asked for. If it was lost, send it again as a person does."""
+        self.until(
+            lambda: "filled" in self.text("status", "Ticket result") or self.found("button", "Send again, same id"),
+            lambda: f"an outcome: {self.text('status', 'Ticket result')}",
+        )
+        if self.found("button", "Send again, same id"):
+            self.push("Send again, same id")
+        self.until_text("status", "Ticket result", "filled")
+
     def until_text(self, role: str, name: str, part: str) -> str:
         """Wait until a text has a part, and return it whole."""
         self.until(lambda: part in self.text(role, name), lambda: f"{part!r} in {role} {name!r}: {self.text(role, name)!r}")

@@ -5,10 +5,10 @@ import contextlib
 from typing import Final, Self
 
 from tests.aside import Aside
+from tests.browser.relay import ENDED, relay
 
 PAGE: Final = b"<!doctype html><title>elsewhere</title><p>A page of another site."
 ANSWER: Final = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n%b" % (len(PAGE), PAGE)
-PIECE: Final = 64 * 1024
 
 
 class ForeignSite:
@@ -38,24 +38,10 @@ class ForeignSite:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ended = (OSError, asyncio.IncompleteReadError, asyncio.CancelledError)  # the last: by the end of the test
-        with contextlib.suppress(*ended), contextlib.closing(writer):
+        with contextlib.suppress(*ENDED), contextlib.closing(writer):
             head = await reader.readuntil(b"\r\n\r\n")
             if self._behind is None:
                 writer.write(ANSWER)
                 await writer.drain()
                 return
-            answers, requests = await asyncio.open_connection("127.0.0.1", self._behind)
-            with contextlib.closing(requests):
-                requests.write(head)
-                pumps = {asyncio.ensure_future(_pump(reader, requests)), asyncio.ensure_future(_pump(answers, writer))}
-                await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-                for pump in pumps:
-                    pump.cancel()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(PIECE):
-            writer.write(piece)
-            await writer.drain()
+            await relay(reader, writer, head, self._behind)

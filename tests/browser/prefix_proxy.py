@@ -8,10 +8,9 @@ import contextlib
 from typing import Final, Self
 
 from tests.aside import Aside
+from tests.browser.relay import ENDED, relay
 
 ABSENT: Final = b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-PIECE: Final = 64 * 1024
-ENDED: Final = (OSError, asyncio.IncompleteReadError, asyncio.CancelledError)
 
 
 class PrefixProxy:
@@ -68,18 +67,5 @@ class PrefixProxy:
             writer.write(ABSENT)
             await writer.drain()
             return
-        answers, requests = await asyncio.open_connection("127.0.0.1", self._target)
-        with contextlib.closing(requests):
-            head = b" ".join((method, b"/" + path.removeprefix(self._prefix), rest))
-            requests.write(head.replace(b"\r\nConnection: keep-alive", b"\r\nConnection: close"))
-            pumps = {asyncio.ensure_future(_pump(reader, requests)), asyncio.ensure_future(_pump(answers, writer))}
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-            for pump in pumps:
-                pump.cancel()
-
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while piece := await reader.read(PIECE):
-            writer.write(piece)
-            await writer.drain()
+        head = b" ".join((method, b"/" + path.removeprefix(self._prefix), rest))
+        await relay(reader, writer, head.replace(b"\r\nConnection: keep-alive", b"\r\nConnection: close"), self._target)

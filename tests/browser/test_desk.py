@@ -1,7 +1,5 @@
 """The desk in a real browser on a real stack, by its roles and names, as a screen reader has it. Run by `make desk-test`."""
 
-import os
-import signal
 import time
 from typing import Final
 
@@ -15,7 +13,7 @@ from tests.stack import LiveStack
 STAYS_S: Final = 25.0
 """Longer than the page waits before it asks its worker again."""
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 SCREENS: Final = ("Trade", "Positions", "Risk", "Kill", "Venues", "Lifecycle", "Doubt", "Time travel", "Engine", "Alarms")
 COLUMNS: Final = (
@@ -78,22 +76,12 @@ def test_a_preview_is_shown_also_if_the_typing_before_it_asks_once_more(desk: De
 
 def test_an_order_whose_outcome_is_unknown_is_asked_for_and_not_sent_again(stack: LiveStack, desk: DeskPage) -> None:
     """oms stops before it answers. When it is back, it is asked by the client_order_id; what was lost, only a person sends again."""
-    frozen = stack.pid("oms")
     desk.write_order("0.0071", "47000", account="unknown")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("oms"):
         desk.press("Enter")
         desk.until_row("Orders", "unknown", "0.0071", "sending")
         desk.until_text("status", "Ticket result", "outcome unknown")
-    finally:
-        os.kill(frozen, signal.SIGCONT)
-    desk.until(
-        lambda: "filled" in desk.text("status", "Ticket result") or desk.found("button", "Send again, same id"),
-        lambda: f"an outcome: {desk.text('status', 'Ticket result')}",
-    )
-    if desk.found("button", "Send again, same id"):
-        desk.push("Send again, same id")
-    desk.until_text("status", "Ticket result", "filled")
+    desk.until_filled()
     desk.until_row("Orders", "unknown", "0.0071", "filled")
     found = httpx.get(f"{stack.url('oms')}/orders", params={"account": "unknown"}, timeout=10).json()
     assert len(found["orders"]) == 1
@@ -132,6 +120,33 @@ def test_the_filter_matches_all_words_and_counts(stack: LiveStack, desk: DeskPag
     assert "0.002" in desk.rows("Orders")[0]
     desk.fill("searchbox", "Filter orders", "no-such-order")
     desk.until(lambda: desk.ask(grid, "function () { return this.ariaRowCount }") == "1", lambda: f"no order: {desk.rows('Orders')}")
+
+
+def test_an_order_that_is_opened_after_another_one_shows_nothing_of_that_one(stack: LiveStack, desk: DeskPage) -> None:
+    """Also while its answer does not come: a cancel would be for the other order."""
+    first, second = (submitted(stack, account="after", quantity=quantity, price="40000") for quantity in ("0.0023", "0.0024"))
+    desk.until_row("Orders", "0.0024", "routed")
+    desk.go(f"#order/{first['order_id']}")
+    desk.until_text("list", "Timeline", "0.0023")
+    with stack.frozen("oms"):
+        desk.go(f"#order/{second['order_id']}")
+        desk.until_text("region", "Order details", "0.0024")
+        assert "0.0023" not in desk.text("region", "Order details")
+    desk.until_text("list", "Timeline", "0.0024")
+
+
+def test_limits_of_one_account_are_never_shown_as_those_of_another(stack: LiveStack, desk: DeskPage) -> None:
+    for account in ("limits-a", "limits-b"):
+        submitted(stack, account=account, quantity="0.002", price="40000")
+    desk.go("#risk?account=limits-a")
+    desk.one("table", "Limits")
+    with stack.frozen("risk"):
+        desk.go("#risk?account=limits-b")
+        chosen = "function () { return this.value }"
+        desk.until(lambda: desk.ask(desk.one("combobox", "Account"), chosen) == "limits-b", lambda: "the other account")
+        assert not desk.found("table", "Limits")
+        assert not desk.found("meter", "Buying power")
+    desk.one("table", "Limits")
 
 
 def test_arrows_and_enter_open_an_order_and_escape_gives_the_focus_back(stack: LiveStack, desk: DeskPage) -> None:
@@ -304,17 +319,13 @@ def test_only_rows_in_view_have_nodes_and_the_page_asks_no_other_host(desk: Desk
     assert hosts == [desk.page.evaluate("location.host")]
 
 
-def test_stale_is_said_while_the_desk_is_frozen_and_what_was_missed_is_there_afterwards(stack: LiveStack, desk: DeskPage) -> None:
+def test_the_page_says_stale_while_the_desk_is_frozen_and_shows_afterwards_what_it_missed(stack: LiveStack, desk: DeskPage) -> None:
     """Without a reload."""
-    frozen = stack.pid("desk")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("desk"):
         words = desk.until_text("status", "Connection", "stale")
         assert "seq" in words
         assert desk.page.evaluate("document.body.dataset.connection") == "stale"
         submitted(stack, account="missed", quantity="0.0061", price="47000")
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")
     desk.until_row("Orders", "missed", "0.0061", "filled")
 
@@ -326,27 +337,19 @@ def test_a_browser_without_shared_workers_keeps_its_rows_while_the_desk_is_froze
     submitted(stack, account="kept", quantity="0.0151", price="47000")
     desk.until_row("Orders", "kept", "0.0151", "filled")
     desk.page.evaluate("import('./desk.js').then(({store}) => { window.before = store.hello })")
-    frozen = stack.pid("desk")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("desk"):
         desk.later(STAYS_S / 60)
         is_again = "import('./desk.js').then(({store}) => store.hello !== window.before)"
         desk.until(lambda: desk.page.evaluate(is_again), lambda: "the state that was received, once more")
         assert desk.shown_orders() > 0
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")
 
 
-def test_stale_is_said_while_nats_is_frozen_though_the_desk_speaks(stack: LiveStack, desk: DeskPage) -> None:
+def test_the_page_says_stale_while_nats_is_frozen_though_the_desk_answers(stack: LiveStack, desk: DeskPage) -> None:
     """What desk says of services and quotes does not make orders fresh."""
     desk.until_text("status", "Connection", "live")
-    frozen = stack.pid("nats")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("nats"):
         desk.until_text("status", "Connection", "stale")
         time.sleep(STAYS_S)
         assert desk.page.evaluate("document.body.dataset.connection") == "stale"
-    finally:
-        os.kill(frozen, signal.SIGCONT)
     desk.until_text("status", "Connection", "live")

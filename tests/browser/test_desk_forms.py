@@ -9,7 +9,7 @@ from tests.browser.chromium import PROGRAM
 from tests.browser.desk_page import DeskPage
 from tests.stack import LiveStack
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 
 def choose(desk: DeskPage, name: str, value: str) -> None:
@@ -24,7 +24,7 @@ def command_of(desk: DeskPage) -> str:
     return found
 
 
-def test_an_iceberg_shows_so_much_at_a_time_and_an_error_is_at_its_field(stack: LiveStack, desk: DeskPage) -> None:
+def test_an_iceberg_shows_one_part_at_a_time_and_an_error_is_at_its_field(stack: LiveStack, desk: DeskPage) -> None:
     desk.write_order("0.5", "40000", "iceberg")
     desk.fill("textbox", "Display quantity", "0.7")
     desk.press("Enter")

@@ -1,8 +1,6 @@
 """Lists of orders at the desk in a real browser: brackets and alternatives from the ticket, and the blotter. Run by `make desk-test`."""
 
 import json
-import os
-import signal
 from typing import Any
 
 import httpx
@@ -13,7 +11,7 @@ from tests.browser.desk_page import DeskPage
 from tests.browser.test_desk_sessions import key_of
 from tests.stack import LiveStack
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 
 def lists_of(stack: LiveStack, account: str) -> list[dict[str, Any]]:
@@ -96,22 +94,12 @@ def test_an_error_of_an_exit_is_at_its_field_and_nothing_is_sent(stack: LiveStac
 
 
 def test_a_bracket_whose_outcome_is_unknown_is_asked_for_and_taken_once(stack: LiveStack, desk: DeskPage) -> None:
-    frozen = stack.pid("oms")
     write_bracket(desk, "lost", "0.0214", "47000")
-    os.kill(frozen, signal.SIGSTOP)
-    try:
+    with stack.frozen("oms"):
         desk.press("Enter")
         desk.until_row("Orders", "lost", "0.0214", "sending", "entry")
         desk.until_text("status", "Ticket result", "outcome unknown")
-    finally:
-        os.kill(frozen, signal.SIGCONT)
-    desk.until(
-        lambda: "filled" in desk.text("status", "Ticket result") or desk.found("button", "Send again, same id"),
-        lambda: f"an outcome: {desk.text('status', 'Ticket result')}",
-    )
-    if desk.found("button", "Send again, same id"):
-        desk.push("Send again, same id")
-    desk.until_text("status", "Ticket result", "filled")
+    desk.until_filled()
     assert len(only_list(stack, "lost")["orders"]) == 3
 
 
@@ -149,7 +137,7 @@ def test_a_cancel_keeps_the_exits_of_a_position_unless_they_are_cancelled_too(st
     assert [order["status"] for order in only_list(stack, "exits")["orders"]] == ["filled", "cancelled", "cancelled"]
 
 
-def test_what_should_be_looked_at_in_a_list_is_said_at_its_orders_and_in_the_list(stack: LiveStack, desk: DeskPage) -> None:
+def test_what_should_be_looked_at_in_a_list_is_marked_at_its_orders_and_in_the_list(stack: LiveStack, desk: DeskPage) -> None:
     write_bracket(desk, "flagged", "0.0217", "47000")
     desk.press("Enter")
     desk.until_text("status", "Ticket result", "filled")

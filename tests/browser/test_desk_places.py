@@ -15,7 +15,7 @@ from tests.browser.prefix_proxy import PrefixProxy
 from tests.browser.test_desk_sessions import key_of
 from tests.stack import LiveStack
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 PREFIX: Final = "/tools/desk/"
 SCREENS: Final = ("positions", "risk", "kill", "venues", "lifecycle", "doubt", "time", "engine", "alarms", "trade")

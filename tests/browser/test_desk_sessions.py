@@ -8,7 +8,7 @@ from tests.browser.chromium import PROGRAM, Browser
 from tests.browser.desk_page import ACCOUNT, DeskPage, submitted
 from tests.stack import LiveStack
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make desk-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make desk-test, which installs it")
 
 
 def key_of(stack: LiveStack, account: str, owner: str, scopes: str = "trade,read") -> str:

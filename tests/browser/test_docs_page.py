@@ -12,7 +12,7 @@ from apps.http.access import Access
 from apps.http.app import application, serve
 from tests.browser.chromium import PROGRAM, Browser
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make browser-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make browser-test, which installs it")
 
 LOOKS: Final = """
   (async () => {

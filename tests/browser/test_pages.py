@@ -18,7 +18,7 @@ from tests.browser.foreign_site import ForeignSite
 from tests.flows.doors import recorded
 from tests.stack import LiveStack
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed; make browser-test installs it")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: run make browser-test, which installs it")
 
 NAME: Final = "evil.example"
 ELSEWHERE: Final = "127.0.0.3"

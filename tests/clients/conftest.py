@@ -26,6 +26,14 @@ class Facade(NamedTuple):
     secret: str
 
 
+def facade_of(stack: LiveStack, account: str, scopes: str = "trade,read") -> Facade:
+    """A new key of an account of this stack."""
+    answer = stack.trade("key", "create", "--account", account, "--scopes", scopes, "--json")
+    assert answer.returncode == 0, answer.stderr
+    key: dict[str, Any] = json.loads(answer.stdout)
+    return Facade(f"{stack.url('oms').rstrip('/')}/alpaca", key["key_id"], key["secret"])
+
+
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
     place = tmp_path_factory.mktemp("stack")
@@ -41,11 +49,7 @@ def made(stack: LiveStack, request: pytest.FixtureRequest) -> Callable[..., Faca
     """Makes keys of accounts that are named for the file and the test: two files have a test of one name."""
 
     def make(account: str = "a", scopes: str = "trade,read") -> Facade:
-        name = f"{request.path.stem.removeprefix('test_')}-{request.node.originalname[-40:]}-{account}"
-        answer = stack.trade("key", "create", "--account", name, "--scopes", scopes, "--json")
-        assert answer.returncode == 0, answer.stderr
-        key: dict[str, Any] = json.loads(answer.stdout)
-        return Facade(f"{stack.url('oms').rstrip('/')}/alpaca", key["key_id"], key["secret"])
+        return facade_of(stack, f"{request.path.stem.removeprefix('test_')}-{request.node.originalname[-40:]}-{account}", scopes)
 
     return make
 

@@ -21,7 +21,7 @@ def ran(client: str, arguments: Sequence[str], facade: Facade, home: Path) -> st
     """Run Python with the packages of a client and return what it prints. The facade is in ID, SECRET and BASE of the environment."""
     directory = DIRECTORIES.get(client)
     if directory is not None and not directory.exists():
-        pytest.skip(f"make clients-test installs {client}")
+        pytest.skip(f"{client} is not installed: run make clients-test, which installs it")
     path = [str(each) for each in (directory, CHECKOUT) if each is not None]
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(path),

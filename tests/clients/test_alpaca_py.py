@@ -10,7 +10,7 @@ from tests.clients.conftest import Facade
 from tests.clients.spec import ANSWERS, Oracle
 from tests.clients.watched import watch
 
-pytest.importorskip("alpaca", reason="make clients-test installs alpaca-py")
+pytest.importorskip("alpaca", reason="alpaca-py is not installed: run make clients-test, which installs it")
 
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import CryptoHistoricalDataClient
@@ -20,6 +20,7 @@ from alpaca.data.requests import (
     CryptoLatestQuoteRequest,
     CryptoLatestTradeRequest,
     CryptoSnapshotRequest,
+    CryptoTradesRequest,
 )
 from alpaca.data.timeframe import TimeFrame
 from alpaca.trading.client import TradingClient
@@ -203,4 +204,6 @@ def test_market_data_needs_no_key(facade: Facade) -> None:
     bars = CryptoBarsRequest(symbol_or_symbols="BTC/USDT", timeframe=TimeFrame.Minute)
     assert data.get_crypto_bars(bars).data == {}, "nothing was recorded"
     assert data.get_crypto_latest_bar(bars) == data.get_crypto_latest_trade(CryptoLatestTradeRequest(symbol_or_symbols="BTC/USDT")) == {}
+    trades = CryptoTradesRequest(symbol_or_symbols="BTC/USDT")
+    assert refused(lambda: data.get_crypto_trades(trades))[:2] == refused(lambda: data.get_crypto_quotes(trades))[:2] == (422, 42210000)
     assert data.get_crypto_snapshot(CryptoSnapshotRequest(symbol_or_symbols="BTC/USDT"))["BTC/USDT"].latest_quote is not None

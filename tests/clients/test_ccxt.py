@@ -10,7 +10,7 @@ from tests.clients.spec import Oracle
 from tests.clients.test_alpaca_py import until
 from tests.clients.watched import watch
 
-ccxt = pytest.importorskip("ccxt", reason="make clients-test installs ccxt")
+ccxt = pytest.importorskip("ccxt", reason="ccxt is not installed: run make clients-test, which installs it")
 
 
 def exchange(facade: Facade, oracle: Oracle | None = None, library: Any = ccxt) -> Any:
@@ -49,6 +49,8 @@ def test_a_day_of_a_trader_fits_alpacas_own_description(facade: Facade) -> None:
     assert client.fetch_order_book("BTC/USDT")["asks"]
     for timeframe in ("1m", "15m", "1h", "1d", "1w", "1M"):
         assert client.fetch_ohlcv("BTC/USDT", timeframe) == [], "nothing was recorded"
+    with pytest.raises(ccxt.BadRequest, match="no market was recorded here"):
+        client.fetch_trades("BTC/USDT")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def test_other_refusals_are_no_trouble_of_the_network_either(made: Callable[...,
 
 
 async def test_the_async_client_trades_too(facade: Facade) -> None:
-    library = pytest.importorskip("ccxt.async_support")
+    library = pytest.importorskip("ccxt.async_support", reason="ccxt is not installed: run make clients-test, which installs it")
     client = exchange(facade, library=library)
     try:
         await client.load_markets()

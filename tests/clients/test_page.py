@@ -25,7 +25,7 @@ def name_of(code: str) -> str:
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=name_of)
 def test_an_example_of_the_page_runs(code: str, made: Callable[..., Facade], tmp_path: Path) -> None:
-    pytest.importorskip("ccxt", reason="make clients-test installs the clients")
+    pytest.importorskip("ccxt", reason="ccxt is not installed: run make clients-test, which installs it")
     client = name_of(code).partition(",")[0]
     printed = ran(client, ["-c", BEFORE + code + AFTER], made(client.replace(" ", "-")), tmp_path)
     assert printed, "it prints what it found"

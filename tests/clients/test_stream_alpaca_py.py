@@ -11,7 +11,7 @@ from tests.clients.conftest import Facade
 from tests.clients.spec import ORDER, Oracle
 from tests.clients.test_alpaca_py import limit, trader, until
 
-pytest.importorskip("alpaca", reason="make clients-test installs alpaca-py")
+pytest.importorskip("alpaca", reason="alpaca-py is not installed: run make clients-test, which installs it")
 
 from alpaca.trading.requests import MarketOrderRequest, ReplaceOrderRequest
 from alpaca.trading.stream import TradingStream

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients.conftest import Facade
 
-pro = pytest.importorskip("ccxt.pro", reason="make clients-test installs ccxt")
+pro = pytest.importorskip("ccxt.pro", reason="ccxt is not installed: run make clients-test, which installs it")
 
 SETTLES_S = 60.0
 LISTENS_S = 1.0

@@ -317,7 +317,7 @@ async def test_texts_are_only_texts(shelf: Shelf, text: str) -> None:  # FAILURE
     assert {event["order_id"] for event in await shelf.events() if event["seq"] == 1} == {text}
 
 
-async def test_an_sqlite_file_that_was_taken_away_is_told_and_made_again(tmp_path: Path) -> None:
+async def test_an_sqlite_file_that_was_taken_away_is_reported_and_made_again(tmp_path: Path) -> None:
     store, reader = SqliteFills(tmp_path / "fills.db"), SqliteFills(tmp_path / "fills.db")
     await store.prepare()
     await store.write(rows(1, filled("E1")))
@@ -352,7 +352,7 @@ async def test_questdb_refuses_a_number_with_too_many_places_and_does_not_round_
     await store.close()
 
 
-async def test_a_dropped_table_is_told_and_never_made_without_keys(questdb_server: LiveServer) -> None:
+async def test_a_dropped_table_is_reported_and_never_made_without_keys(questdb_server: LiveServer) -> None:
     store = QuestDbFills(questdb_server.pg_url)
     await store.prepare()
     connection = await asyncpg.connect(questdb_server.pg_url)

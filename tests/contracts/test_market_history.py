@@ -1,7 +1,8 @@
 """Bars and last trades of the recorded market: what QuestDB's views answer is what an independent computation gives."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,16 +17,19 @@ from adapters.questmarket import ROWS_AT_ONCE, ROWS_OF_QUERY, VENUES_MAX, QuestD
 from adapters.questpg import EPOCH, ROWS_A_TURN
 from adapters.questticks import QuestDbTicks
 from domain.archive.checkpoint import Checkpoint
-from domain.archive.market_rows import TRADES
+from domain.archive.market_rows import QUOTES, TRADES
 from domain.archive.ports import ArchiveRow
 from domain.market.bar_history import DAY_NS, MINUTE_NS, Timeframe, timeframe_of
+from domain.market.quotes import Quote
 from domain.market.records import MarketTrade
+from domain.market.tick_history import TickSpan
 from domain.ports import Unavailable
-from tests.contracts.ticks import trade
+from tests.contracts.ticks import quote, trade
 from tests.live import LiveServer
 
 FRAMES: Final = ("1Min", "5Min", "7Min", "15Min", "45Min", "1Hour", "4Hour", "23Hour", "1Day", "1Week", "1Month", "3Month", "12Month")
 BEGIN: Final = 20_780 * DAY_NS
+END: Final = 2**62
 VISIBLE_S: Final = 60.0
 
 
@@ -50,15 +54,19 @@ def market() -> list[MarketTrade]:
 
 
 @asynccontextmanager
-async def recorded(server: LiveServer, trades: list[MarketTrade]) -> AsyncIterator[QuestDbMarket]:
-    """A market that sink-ticks wrote, once its views have every trade."""
+async def recorded(server: LiveServer, trades: list[MarketTrade], quotes: Sequence[Quote] = ()) -> AsyncIterator[QuestDbMarket]:
+    """A market that sink-ticks wrote, once its views have every trade and its table every quote."""
     place = QuestDbTicks(server.url, server.pg_url, "ticks", "me", SystemClock(), lambda _: None)
     await place.claim()
-    await place.write([ArchiveRow(TRADES, "trades", 1, number, 0, each) for number, each in enumerate(trades)], Checkpoint())
+    rows = [ArchiveRow(TRADES, "trades", 1, number, 0, each) for number, each in enumerate(trades)]
+    rows += [ArchiveRow(QUOTES, "quotes", 1, number, 0, each) for number, each in enumerate(quotes)]
+    await place.write(rows, Checkpoint())
     found = QuestDbMarket(server.pg_url, at_once)
     try:
         async with asyncio.timeout(VISIBLE_S):
             while sum(bar.count for bar in await bars(found, Timeframe(1, "Day"))) != len(trades):
+                await asyncio.sleep(0.05)
+            while len(await ticks(found, "quotes_of", TickSpan(0, END))) != len(quotes):
                 await asyncio.sleep(0.05)
         yield found
     finally:
@@ -71,6 +79,11 @@ async def bars(market: Any, frame: Timeframe, **more: Any) -> Any:
     asked = {"since_ns": since, "until_ns": until, "limit": 10_000} | more
     async with market.opened() as reader:
         return await reader.bars("BTCUSDT", frame, **asked)
+
+
+async def ticks(market: Any, name: str, span: TickSpan, limit: int = 10_000) -> Any:
+    async with market.opened() as reader:
+        return await getattr(reader, name)("BTCUSDT", span, limit)
 
 
 async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +112,31 @@ async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, 
             assert await reader.last_trade("BTCUSDT", BEGIN) == await other.last_trade("BTCUSDT", BEGIN)
             assert await reader.last_trade("ETHUSDT", BEGIN) is None
             assert await reader.bars("ETHUSDT", Timeframe(1, "Min"), BEGIN, BEGIN + DAY_NS, 9) == []
+
+
+def crowd() -> list[MarketTrade]:
+    """Trades of two venues: twelve share each moment, with ids of different lengths, and neighbours are a nanosecond apart."""
+    ids = (9, 10, 99, 100, 101, 1000)
+    return [trade(venue, id_, at=BEGIN + moment) for moment in range(4) for venue in ("BETA", "ALPHA") for id_ in ids]
+
+
+async def test_ticks_of_one_moment_are_paged_without_a_hole(fresh_questdb: LiveServer) -> None:
+    expected = MemoryMarket()
+    expected.trades = crowd()
+    expected.quotes = [quote("ALPHA", number % 3) for number in range(3)] + [quote("BETA", number) for number in range(3)]
+    async with recorded(fresh_questdb, expected.trades, expected.quotes) as found:
+        for name, newest_first in itertools.product(("trades_of", "quotes_of"), (False, True)):
+            whole = await ticks(expected, name, TickSpan(0, END, newest_first))
+            for limit in (1, 5, 12, 30, 48):
+                seen: list[Any] = []
+                while page := await ticks(found, name, TickSpan(0, END, newest_first, seen[-1].place if seen else None), limit):
+                    assert len(page) == min(limit, len(whole) - len(seen)), "only the last page is short"
+                    seen += page
+                assert seen == whole, (name, newest_first, limit)
+            some = TickSpan(whole[0].at, whole[0].at, newest_first)
+            assert await ticks(found, name, some) == await ticks(expected, name, some) != []
+        together = await ticks(found, "trades_of", TickSpan(BEGIN, BEGIN), 6)
+        assert [each.trade_id for each in together] == ["9", "10", "99", "100", "101", "1000"]
 
 
 async def test_a_store_that_does_not_answer_is_unavailable() -> None:

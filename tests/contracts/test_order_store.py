@@ -200,7 +200,7 @@ def test_filters_hold_together(opened: MakeStore) -> None:
     store.close()
 
 
-def test_cleared_is_empty(opened: MakeStore) -> None:
+def test_a_cleared_store_is_empty(opened: MakeStore) -> None:
     store = opened()
     save(store, an_order("a"))
     store.clear()

@@ -3,7 +3,6 @@
 import itertools
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import structlog.testing
 from adapters.memory import MemorySnapshots
 from adapters.snapshots import NEWEST, PREVIOUS, FileSnapshots
 from domain.ports import Head, Snapshots, Unavailable
+from tests import mounts
 
 SCHEMA = "1-abc"
 BODY = b'{"seq":3,\n"accounts":[]}' * 20
@@ -148,15 +148,8 @@ def test_a_place_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of one megabyte."""
-    if os.geteuid():
-        pytest.skip("mounting a tmpfs needs root")
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    with mounts.small_disk(tmp_path / "small", 1) as place:
+        yield place
 
 
 def test_a_full_disk_keeps_what_is_there_and_leaves_nothing_half_written(small_disk: Path) -> None:

@@ -132,7 +132,7 @@ def test_every_alarm_has_a_scene_of_trouble() -> None:
     assert list(TROUBLE) == [alarm["alert"] for alarm in alarms()]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on this machine (Debian: prometheus)")
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: install the Debian package prometheus")
 def test_every_alarm_is_quiet_before_its_trouble_and_rings_in_it(tmp_path: Path) -> None:
     def scene(name: str, series: dict[str, str]) -> dict[str, Any]:
         rings = {"alertname": name, "eval_time": f"{QUIET + 12}m"}

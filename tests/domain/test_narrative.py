@@ -37,7 +37,7 @@ def test_a_life_reads_as_a_story() -> None:
     assert [told(event) for events in scene.history for event in events] == [
         "alice asks to buy 10 @ 50 BTCUSDT as limit gtc.",
         "Risk approves it under limits version 3: order_size_limit 500 of 100000.",
-        "It waits for a venue.",
+        "It waits in the queue.",
         "Sent: 6 to PAPER_A and 4 to PAPER_B, by best_price.",
         "PAPER_A works it as V1.",
         "Its route to PAPER_B has ended: halted; the others work on.",
@@ -73,7 +73,7 @@ def test_what_oms_cancelled_for_reduce_only_is_named_with_the_venue_that_carried
     ]
 
 
-def test_who_asked_is_in_the_sentence() -> None:
+def test_the_sentence_names_the_requester() -> None:
     key = "PKALICE2222222222222"
     scene = check(f"""submit buy 10 @50 by={key}
                      replace 9 by=local

@@ -19,9 +19,7 @@ WORKS, CLAIMS = ProcessSeen("b", holds=True, held_ns=10 * LEASE_NS), ProcessSeen
         ([], LEASE_NS, Act.CLAIM),
     ],
 )
-def test_one_that_stands_by_takes_over_at_once_only_where_it_never_saw_another(
-    others: list[ProcessSeen], known_ns: int | None, act: Act
-) -> None:
+def test_a_standby_takes_over_at_once_only_where_it_never_saw_another(others: list[ProcessSeen], known_ns: int | None, act: Act) -> None:
     assert standing_by(others, known_ns=known_ns) is act
 
 

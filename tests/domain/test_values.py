@@ -120,7 +120,7 @@ def test_nasty_identifiers_are_not_identifiers(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "1E+18", "1E+999999", "1E-13", "1E-999999", "-1E+18"])
-def test_numbers_without_bound_are_told_before_any_arithmetic(text: str) -> None:
+def test_numbers_without_bound_are_recognised_before_any_arithmetic(text: str) -> None:
     assert not bounded(D(text))
 
 

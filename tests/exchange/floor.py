@@ -242,7 +242,7 @@ class Floor:
         """`5x99 5x100`"""
         (bid_size, bid), (ask_size, ask) = (tuple(map(Decimal, word.split("x"))) for word in words)
         shown = Quote(symbol=market.SYMBOL, venue="", bid=bid, bid_size=bid_size, ask=ask, ask_size=ask_size, at=0)
-        await self.lives["gateway"].run(self.venue.show(shown, self.venue._clock.now_ns()))
+        self.venue.show(shown, self.venue._clock.now_ns())
 
     async def shows(self, words: list[str]) -> None:
         """`2`: what the venue shows of the order."""

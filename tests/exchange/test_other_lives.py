@@ -226,6 +226,6 @@ SCENES = {
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_it_is_heard_as_the_page_has_it(scene: str) -> None:
+def test_the_client_gets_the_reports_of_the_page(scene: str) -> None:
     # FAILURES 28-34, 36, 44
     play(scene)

@@ -78,5 +78,5 @@ SCENES = {
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_it_is_heard_as_it_must_be(scene: str) -> None:
+def test_the_client_gets_the_reports_of_the_scene(scene: str) -> None:
     play(scene, exeq=ExeqWithStops)

@@ -1,12 +1,12 @@
 """Scenes in which processes start, die and recover have more time than others: a busy machine is not what they look at."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests import mounts
 
 HERE: Final = Path(__file__).parent
 TIMEOUT_S: Final = 900
@@ -24,11 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with little room. It takes root, and a machine that permits mounts."""
-    home = tmp_path / "small"
-    home.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", home], capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here (user {os.getuid()}): {mounted.stderr.strip()}")
-    yield home
-    subprocess.run(["umount", "-l", home], check=True)
+    """A file system of its own with little room."""
+    with mounts.small_disk(tmp_path / "small", DISK_MB) as home:
+        yield home

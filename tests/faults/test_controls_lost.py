@@ -177,7 +177,7 @@ def serves(nats: LiveServer) -> bool:
         return False
 
 
-async def test_only_risk_makes_the_stream_and_who_follows_waits_for_it(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_only_risk_makes_the_stream_and_its_followers_wait_for_it(fresh_nats: LiveServer, tmp_path: Path) -> None:
     async with house(fresh_nats, tmp_path) as desk, connected(fresh_nats.url) as client:
         exeq = desk.services["exeq"]
         exeq.begin()

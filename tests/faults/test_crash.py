@@ -107,7 +107,7 @@ async def _heard(http: httpx.AsyncClient, body: dict[str, str]) -> dict[str, Any
 DEATHS: Final = [("exeq", "before_send"), ("exeq", "after_publish"), ("live-gateway", "before_append"), ("live-gateway", "before_report")]
 
 
-async def test_who_dies_around_a_send_asks_and_does_not_send_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
+async def test_a_process_that_dies_around_a_send_asks_and_does_not_send_again(fresh_nats: LiveServer, tmp_path: Path) -> None:
     # FAILURES 36
     services = {name: LiveService(name, fresh_nats, tmp_path / name, changes=CHANGES.get(name)) for name in TRADING}
     for service in services.values():

@@ -15,7 +15,7 @@ SILENT_S: Final = 2.0
 BACK_WITHIN_S: Final = 120.0
 
 
-async def test_with_nats_and_oms_dead_exeq_is_told_alone_and_sends_nothing_when_they_are_back(
+async def test_with_nats_and_oms_dead_exeq_alone_is_told_and_sends_nothing_when_they_are_back(
     fresh_nats: LiveServer, tmp_path: Path
 ) -> None:  # FAILURES 42
     house = House(fresh_nats, tmp_path)

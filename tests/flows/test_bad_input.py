@@ -140,7 +140,7 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize(("path", "pointer"), PARAMETERS, ids=lambda value: str(value)[:40])
-def test_a_parameter_that_is_none_is_400_with_a_pointer(doors: Doors, path: str, pointer: str) -> None:
+def test_a_value_that_is_no_parameter_is_400_with_a_pointer(doors: Doors, path: str, pointer: str) -> None:
     assert doors.refused("GET", path) == (400, "malformed", pointer)
 
 

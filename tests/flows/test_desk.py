@@ -135,7 +135,7 @@ def test_trade_watch_shows_events_and_positions_until_ctrl_c(running: LiveStack)
     asyncio.run(over(running, [answer]))
 
 
-def test_trade_watch_begins_where_it_is_told(running: LiveStack) -> None:
+def test_trade_watch_begins_at_the_given_sequence(running: LiveStack) -> None:
     [answer] = asyncio.run(submitted(running, "from-there", 1))
     with watching(running, "--account", "from-there", "--from-seq", str(answer["seq"] - 1), "--json") as child:
         assert child.stdout

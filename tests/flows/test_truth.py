@@ -116,7 +116,7 @@ def test_a_server_that_is_away_turns_those_red_that_need_it_and_they_recover(hou
 
 
 @pytest.mark.parametrize("how", ["frozen", "killed"])
-def test_oms_says_so_when_risk_does_not_decide(house: House, how: str) -> None:
+def test_oms_reports_that_risk_does_not_decide(house: House, how: str) -> None:
     # FAILURES 16
     risk = house.services["risk"]
     environment = {

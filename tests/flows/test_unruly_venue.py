@@ -248,13 +248,7 @@ def test_a_resting_reduce_only_sell_is_cancelled_when_another_order_closes_the_p
 def test_a_resting_reduce_only_sell_is_cut_after_kill_9_of_oms_and_cancelled_when_the_rest_is_taken_back(desk: Desk) -> None:
     resting, entry, bought = holding(desk)
     desk.works(side="sell", price="49000", quantity="0.2")
-    before = desk.stack.pid("oms")
-    desk.stack.kill("oms")
-    deadline = time.monotonic() + WAIT_S
-    while desk.stack.state("oms").pid == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    desk.stack.await_ready()
+    desk.stack.revive("oms")
     desk.oms.close()
     desk.oms = desk.stack.client()
     desk.trades("0.2", price="49000")
@@ -278,13 +272,7 @@ def test_an_iceberg_shows_no_more_after_kill_9_of_its_gateway(desk: Desk) -> Non
     (routed,) = [line for line in timeline if line["type"] == "OrderRouted"]
     venue = desk.order["routes"][0]["venue"]
     assert [(leg["venue"], leg["display_quantity"]) for leg in routed["legs"]] == [(venue, 0.2)]
-    before = desk.stack.pid("live-gateway")
-    desk.stack.kill("live-gateway")
-    deadline = time.monotonic() + WAIT_S
-    while desk.stack.state("live-gateway").pid == before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    desk.stack.await_ready()
+    desk.stack.revive("live-gateway")
     desk.gateway.close()
     desk.gateway = desk.stack.client("live-gateway")
     shown = desk.gateway.get(f"/venues/{venue}/orders").json()["orders"]
@@ -315,14 +303,7 @@ def test_a_replace_and_a_halt_outlive_kill_9_of_exeq_and_the_gateway(desk: Desk)
     assert desk.replace(price="40100") == 202
     desk.until(lambda order: order["price"] == 40100)
     desk.everywhere("halt", symbol="SOLUSDT")
-    before = {name: desk.stack.pid(name) for name in ("exeq", "live-gateway")}
-    for name in before:
-        desk.stack.kill(name)
-    deadline = time.monotonic() + WAIT_S
-    while any(desk.stack.state(name).pid == pid for name, pid in before.items()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    desk.stack.await_ready()
+    desk.stack.revive("exeq", "live-gateway")
     desk.gateway.close()
     desk.gateway = desk.stack.client("live-gateway")
     halted = desk.gateway.get("/venues").json()["venues"]

@@ -300,7 +300,7 @@ def _exposed(exposure: Exposure) -> dict[str, object]:
 
 
 def _exposure_again(house: House) -> Exposure:
-    fold = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings())
+    fold = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings(), market.INSTRUMENTS)
     for commit in _commits(house.ground.orders):
         for event in commit.events:
             fold.apply(event, commit.seq)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from config.catalogue import VenueSettings
+from domain.execution.order_rules import OrderRules
 from domain.instruments import Instrument
 from domain.market.prints import Print
 from domain.market.quotes import Listed, Quote
@@ -41,6 +42,7 @@ def _venue(name: str, latency_ms: float, rules: PaperRules = PLAIN) -> VenueSett
 
 VENUES = {"PAPER_A": _venue("PAPER_A", 1), "PAPER_B": _venue("PAPER_B", 2, PaperRules(estimated=True))}
 
+RULES = OrderRules(INSTRUMENTS, lambda account: True)
 LISTED = Listed(INSTRUMENTS.keys(), {name: venue.symbols for name, venue in VENUES.items()})
 
 

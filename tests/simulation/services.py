@@ -274,8 +274,7 @@ class RiskService(Process):
         self.orders = JournalSubscription(orders, ORDER_COMMITS, snapshots.whole(orders_into(self.risk)), after=head)
         journal = self.journal(self.ground.controls)
         blocks = JournalSubscription(journal, CONTROL_COMMITS, events_into(controls.apply), after=Head(), wait_s=0)
-        gate = Readiness(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
-        self.gate = gate
+        gate = self.gate = Readiness(self.orders, blocks, orders, RISK_TTL_S, connections(client))  # type: ignore[arg-type]
         self.spawn(self.orders.run())
         self.spawn(snapshots.run(self.orders))
         self.spawn(blocks.run())
@@ -283,7 +282,8 @@ class RiskService(Process):
         self.spawn(gate.watch(lambda ok, why: None))
         self.spawn(gate.give_back(self.risk.exposure, measures))
         await Ticks(self.risk.marks.update, market.LISTED, self.world.steady_ns).start(client)  # type: ignore[arg-type]
-        handler = CheckHandler(client, CheckService(self.risk, gate, measures), measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
+        service = CheckService(self.risk, gate, measures, market.RULES, self.clock)
+        handler = CheckHandler(client, service, measures, 256, lambda: True, self.unit and self.unit.share)  # type: ignore[arg-type]
         await handler.start()
         if self.unit:
             self.unit.decide, self.unit.decide_list = handler.decide, handler.decide_list
@@ -382,8 +382,8 @@ class Gateway(Process):
         prints = market.prints(self.world.random(f"prints {self.world.loop.time()}"))
         while True:
             for host in self.hosts.values():
-                await host.trade(market.SYMBOL, next(prints))
-                await host.show(next(quotes), self.clock.now_ns())
+                host.trade(market.SYMBOL, next(prints))
+                host.show(next(quotes), self.clock.now_ns())
             await asyncio.sleep(market.QUOTE_EVERY_S)
 
 

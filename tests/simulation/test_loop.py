@@ -47,7 +47,7 @@ class Stoppable:
         self.frozen = False
 
 
-def test_who_is_stopped_does_nothing_and_continues_later() -> None:
+def test_a_stopped_process_does_nothing_and_continues_later() -> None:
     owner, seen = Stoppable(), []
 
     async def count() -> None:

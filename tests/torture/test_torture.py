@@ -33,7 +33,7 @@ async def test_a_power_cut_takes_nothing_that_was_answered(tmp_path: Path) -> No
     try:
         came = await cut(CUTS, SEED, tmp_path, print)
     except NotPermitted as why:
-        pytest.skip(f"it takes root on a machine that lets it mount files: {why}")
+        pytest.skip(f"mounting a file as a disk is not permitted; run as root, in a privileged container: {why}")
     print(came.line())
     assert min(came.lost_by_default) > 0
 

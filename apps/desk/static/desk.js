@@ -155,6 +155,23 @@ export function useDesk(ms = 250) {
   return store;
 }
 
+/**
+ * Read what has an id, and again when its sequence moves on. Null until it is there: what was read of another id is never returned.
+ *
+ * @template T @param {(id: string) => Promise<T>} read @param {string} id @param {string} seq @returns {T | null}
+ */
+export function useRead(read, id, seq) {
+  const [found, setFound] = useState(/** @type {{ id: string, answer: T } | null} */ (null));
+  useEffect(() => {
+    let stopped = false;
+    void read(id).then((answer) => !stopped && setFound({ id, answer }));
+    return () => {
+      stopped = true;
+    };
+  }, [id, seq]);
+  return found?.id === id ? found.answer : null;
+}
+
 /** @typedef {{ screen: string, id: string, fields: URLSearchParams }} Place */
 
 /** @returns {Place} of an address such as `#order/9a…`, `#positions?account=A` */

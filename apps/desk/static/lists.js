@@ -1,13 +1,13 @@
 /** Orders that belong together: what their rows show, the list with its orders and story, and its cancel. */
 
 import { call, get, problemText } from './api.js';
-import { store, useDesk } from './desk.js';
+import { store, useDesk, useRead } from './desk.js';
 import { longTime, shortTime, text } from './format.js';
 import { Dialog, Num, Scroll, Side, State } from './parts.js';
 import { may } from './session.js';
-import { isOpen } from './store.js';
+import { height, isOpen } from './store.js';
 import { flagMeaning, meaning } from './words.js';
-import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
+import { html, useLayoutEffect, useRef, useState } from './ui.js';
 
 /** Roles of orders that wait in `risk_checked` until their entry trades. */
 const HELD_ROLES = new Set(['take_profit', 'stop_loss', 'held', 'closing']);
@@ -59,19 +59,11 @@ async function load(id) {
 /** @param {{ id: string, close: () => void, openOrder: (id: string) => void, cancel: (rows: any[]) => void, cancelList: (list: any) => void }} props */
 export function ListDetails({ id, close, openOrder, cancel, cancelList }) {
   useDesk(150);
-  const [loaded, setLoaded] = useState(/** @type {LoadedList | null} */ (null));
   const heading = useRef(/** @type {any} */ (null));
-  const seq = text(store.lists.get(id)?.seq);
-  useEffect(() => {
-    let stopped = false;
-    void load(id).then((next) => !stopped && setLoaded(next));
-    return () => {
-      stopped = true;
-    };
-  }, [id, seq]);
+  const loaded = useRead(load, id, text(store.lists.get(id)?.seq));
   useLayoutEffect(() => heading.current?.focus({ preventScroll: true }), [id]);
 
-  const list = loaded?.list?.list_id === id ? { ...loaded?.list, ...newer(loaded?.list, store.lists.get(id)) } : null;
+  const list = loaded?.list ? { ...loaded.list, ...newer(loaded.list, store.lists.get(id)) } : null;
   return html`<section class="panel order" aria-label="List details">
     <header class="order-head">
       <h2 tabindex="-1" ref=${heading}>${list ? `${NAMES[list.type] ?? list.type}, account ${list.account}` : 'List'}</h2>
@@ -94,7 +86,7 @@ const NAMES = { bracket: 'Bracket', oco: 'One cancels other', oto: 'One triggers
 const isUnended = (list) => !list.reason && list.status !== 'rejected';
 
 /** @param {any} read @param {any} live @returns {any} the row of the stream if it is newer than what was read */
-const newer = (read, live) => (live && live.seq >= read.seq ? live : {});
+const newer = (read, live) => (live && height(live.seq) >= height(read.seq) ? live : {});
 
 /** @param {{ flags: string[] }} props */
 const Flags = ({ flags }) => (flags.length

@@ -1,14 +1,14 @@
 /** One order: timeline, decision, routing, path, raw events, its state at an earlier step, replace and cancel. */
 
 import { call, get, problemText } from './api.js';
-import { store, useDesk } from './desk.js';
+import { store, useDesk, useRead } from './desk.js';
 import { between, isDecimal, longTime, shortTime, text } from './format.js';
 import { Machine, machineLayout } from './lifecycle.js';
 import { flagsOf, isHeld } from './lists.js';
 import { Checks, Num, Scroll, Side, State } from './parts.js';
 import { chosenVenues } from './preview.js';
 import { may } from './session.js';
-import { isOpen } from './store.js';
+import { height, isOpen } from './store.js';
 import { checkName, fieldOf, meaning } from './words.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
 
@@ -31,24 +31,15 @@ async function load(id) {
 /** @param {{ id: string, close: () => void, cancel: (rows: any[]) => void, openList: (id: string, orderId?: string) => void }} props */
 export function OrderDetails({ id, close, cancel, openList }) {
   useDesk(150);
-  const [loaded, setLoaded] = useState(/** @type {Loaded | null} */ (null));
   const [past, setPast] = useState(/** @type {any} */ (null));
   const heading = useRef(/** @type {any} */ (null));
   const live = store.orders.get(id);
-  const seq = text(live?.seq);
-  // The stream says that the order moved on; its events are read again then.
-  useEffect(() => {
-    let stopped = false;
-    void load(id).then((next) => !stopped && setLoaded(next));
-    return () => {
-      stopped = true;
-    };
-  }, [id, seq]);
+  const loaded = useRead(load, id, text(live?.seq));
   useEffect(() => setPast(null), [id]);
   useLayoutEffect(() => heading.current?.focus({ preventScroll: true }), [id]);
 
-  const order = live && loaded?.order && text(live.seq) >= text(loaded.order.seq) ? { ...loaded.order, ...live } : (loaded?.order ?? live);
-  const showPast = async (/** @type {any} */ at) => setPast({ seq: at, answer: await get(`api/oms/orders/${encodeURIComponent(id)}?at_seq=${at}`) });
+  const order = live && loaded?.order && height(live.seq) >= height(loaded.order.seq) ? { ...loaded.order, ...live } : (loaded?.order ?? live);
+  const showPast = async (/** @type {any} */ at) => setPast({ id, seq: at, answer: await get(`api/oms/orders/${encodeURIComponent(id)}?at_seq=${at}`) });
   return html`<section class="panel order" aria-label="Order details">
     <header class="order-head">
       <h2 tabindex="-1" ref=${heading}>${order ? html`<${Side} side=${order.side} /> <${Num} value=${order.quantity} /> ${order.symbol}${order.price ? html` @ <${Num} value=${order.price} />` : ''}` : 'Order'}</h2>
@@ -62,7 +53,7 @@ export function OrderDetails({ id, close, cancel, openList }) {
     ${order ? html`<${Facts} order=${order} />` : html`<p class="quiet">Reading the order…</p>`}
     <div class="order-body">
       <div class="order-column">
-        <${Timeline} events=${loaded?.events ?? []} showPast=${showPast} past=${past} back=${() => setPast(null)} />
+        <${Timeline} events=${loaded?.events ?? []} showPast=${showPast} past=${past?.id === id ? past : null} back=${() => setPast(null)} />
         ${order && isOpen(order) && may('trade') ? html`<${Replace} order=${order} key=${id} />` : null}
         <${Copies} order=${loaded?.order} />
         ${loaded?.events.length ? html`<details><summary>Raw events</summary><pre tabindex="0" aria-label="Raw events">${loaded.events.map((event) => JSON.stringify(event)).join('\n')}</pre></details>` : null}

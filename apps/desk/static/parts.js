@@ -150,10 +150,11 @@ const FORBIDDEN_FACTOR = 30;
  * Ask again and again while the screen is shown.
  *
  * @param {() => Promise<any>} ask @param {number} everyMs 0: only when the inputs change @param {readonly unknown[]} inputs
- * @returns {[any, () => void]} the last answer, and a function that asks at once
+ * @param {string} [about] one of the inputs: an answer about another one is not returned
+ * @returns {[any, () => void]} the last answer, null before it, and a function that asks at once
  */
-export function usePolled(ask, everyMs, inputs) {
-  const [answer, setAnswer] = useState(/** @type {any} */ (null));
+export function usePolled(ask, everyMs, inputs, about = '') {
+  const [found, setFound] = useState(/** @type {{ about: string, answer: any }} */ ({ about, answer: null }));
   const again = useRef(() => undefined);
   useEffect(() => {
     let stopped = false;
@@ -164,7 +165,7 @@ export function usePolled(ask, everyMs, inputs) {
       const mine = ++turn;
       const next = document.hidden ? undefined : await ask();
       if (stopped || mine !== turn) return;
-      if (next !== undefined) setAnswer(next);
+      if (next !== undefined) setFound({ about, answer: next });
       // What a key may not see it will not see a second later either.
       if (everyMs) timer = window.setTimeout(run, next?.status === 403 ? everyMs * FORBIDDEN_FACTOR : everyMs);
     };
@@ -175,7 +176,7 @@ export function usePolled(ask, everyMs, inputs) {
       clearTimeout(timer);
     };
   }, inputs);
-  return [answer, () => again.current()];
+  return [found.about === about ? found.answer : null, () => again.current()];
 }
 
 const NAME_KEY = 'desk.name';

@@ -16,7 +16,7 @@ import { html } from './ui.js';
 export async function askPreview(request) {
   const [first] = request.legs;
   const asks = request.legs.map((leg) => post('api/risk/check?explain=all', leg.role && leg !== first ? { ...terms(leg), entry: { side: first.side, quantity: first.quantity } } : terms(leg)));
-  const [routes, ...checks] = await Promise.all([post('api/exeq/routes/preview', { ...terms(first), time_in_force: first.time_in_force }), ...asks]);
+  const [routes, ...checks] = await Promise.all([post('api/exeq/routes/preview', terms(first)), ...asks]);
   const failed = checks.findIndex((check) => !check.ok);
   if (failed >= 0) {
     const { problem, absent } = checks[failed];
@@ -30,15 +30,13 @@ export async function askPreview(request) {
 }
 
 const TERMS = [
-  'account', 'symbol', 'side', 'type', 'quantity', 'price', 'stop_price', 'display_quantity',
+  'account', 'symbol', 'side', 'type', 'quantity', 'price', 'stop_price', 'time_in_force', 'expire_at', 'post_only', 'reduce_only', 'display_quantity',
   'trail_amount', 'trail_percent', 'trail_trigger', 'limit_offset', 'activation_price',
 ];
 
 /** @param {import('./request.js').Leg} leg @returns {Record<string, any>} what the services ask of an order that is not sent */
 function terms(leg) {
-  const { reduce_only } = leg;
-  const asked = Object.fromEntries(TERMS.filter((name) => leg[name]).map((name) => [name, leg[name]]));
-  return reduce_only ? { ...asked, reduce_only: true } : asked;
+  return Object.fromEntries(TERMS.filter((name) => leg[name]).map((name) => [name, leg[name]]));
 }
 
 /** @param {import('./request.js').Leg} leg @returns {string} */

@@ -20,8 +20,8 @@ export function Risk({ place }) {
   useDesk(1000);
   const accounts = knownAccounts();
   const account = place.fields.get('account') || accounts.find((one) => one === 'main') || accounts[0] || 'main';
-  const [portfolio] = usePolled(() => get(`api/risk/risk/portfolio${query({ account })}`), PORTFOLIO_MS, [account]);
-  const [limits, askLimits] = usePolled(() => get(`api/risk/risk/limits${query({ account })}`), PORTFOLIO_MS, [account, store.controls?.version]);
+  const [portfolio] = usePolled(() => get(`api/risk/risk/portfolio${query({ account })}`), PORTFOLIO_MS, [account], account);
+  const [limits, askLimits] = usePolled(() => get(`api/risk/risk/limits${query({ account })}`), PORTFOLIO_MS, [account, store.controls?.version], account);
   const [history] = usePolled(() => get('api/risk/risk/controls/history?limit=50', { quiet: true }), 0, [store.controls?.version]);
   const [controls, askControls] = usePolled(() => get('api/risk/risk/controls', { quiet: true }), PORTFOLIO_MS, [store.controls?.version]);
   const [changing, setChanging] = useState(false);

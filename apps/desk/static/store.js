@@ -28,7 +28,7 @@ const nothing = () => ({ reset: false, orders: new Map(), positions: false, cont
 const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 /** @param {any} seq @returns {number} for comparisons: the sum over the shards grows with each of them */
-const height = (seq) => (seq && typeof seq === 'object' ? Object.values(seq).reduce((sum, one) => sum + one, 0) : Number(seq ?? 0));
+export const height = (seq) => (seq && typeof seq === 'object' ? Object.values(seq).reduce((sum, one) => sum + one, 0) : Number(seq ?? 0));
 
 export class Store {
   constructor() {

@@ -67,7 +67,7 @@ export function Ticket() {
   const request = requestOf(fields, orderId.current);
   const { symbol } = request.legs[0];
   const [instruments] = usePolled(readCatalogue, 0, [store.phase]);
-  const [quotes] = usePolled(async () => (symbol ? askQuotes(symbol) : null), QUOTES_MS, [symbol]);
+  const [quotes] = usePolled(async () => (symbol ? askQuotes(symbol) : null), QUOTES_MS, [symbol], symbol);
 
   const change = (/** @type {Partial<Fields>} */ part) => {
     setFields((before) => ({ ...before, ...part }));

@@ -20,7 +20,7 @@ export function Venues() {
   const [hosts] = usePolled(() => get('api/live-gateway/venues', { quiet: true }), POLL_MS * 5, []);
   const rows = venues?.data?.venues ?? [];
   const symbols = [...new Set(rows.flatMap((/** @type {any} */ one) => one.quoted ?? []))].sort().slice(0, SYMBOLS_MAX);
-  const [quotes] = usePolled(() => Promise.all(symbols.map((symbol) => get(`api/live-gateway/quotes/${encodeURIComponent(symbol)}`, { quiet: true }))), POLL_MS, [symbols.join()]);
+  const [quotes] = usePolled(() => Promise.all(symbols.map((symbol) => get(`api/live-gateway/quotes/${encodeURIComponent(symbol)}`, { quiet: true }))), POLL_MS, [symbols.join()], symbols.join());
   const work = queue?.data?.venues ?? {};
   return html`<div class="screen">
     <div class="panel"><div class="toolbar"><h1>Venues</h1><span class="spacer"></span>

@@ -9,6 +9,8 @@ from apps.oms.alpaca.bars import AlpacaBars
 from apps.oms.alpaca.catalogue import CRYPTO, EQUITY, AlpacaAsset, AssetBook
 from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, list_in, reply
+from apps.oms.alpaca.symbol_pages import only
+from apps.oms.alpaca.ticks import conditions_of
 from domain.market.quotes import Market, Quote
 from domain.ports import Clock
 from domain.values import ZERO, Side
@@ -30,31 +32,42 @@ class AlpacaMarketData:
         self._age_max_ns = quote_age_max_ns
 
     async def crypto_quotes(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+        return reply({"quotes": self._quotes(_named(request), CRYPTO)})
 
     async def crypto_books(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"orderbooks": {asset.shown: book_view(quotes) for asset, quotes in self._quoted(request, CRYPTO)}})
+        return reply({"orderbooks": {asset.shown: book_view(quotes) for asset, quotes in self._quoted(_named(request), CRYPTO)}})
 
     async def crypto_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"snapshots": await self._snapshots(request, CRYPTO)})
+        return reply({"snapshots": await self._snapshots(_named(request), CRYPTO)})
 
     async def stock_quotes(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply({"quotes": {asset.shown: quote_view(quotes) for asset, quotes in self._quoted(request, EQUITY)}})
+        return reply({"quotes": self._quotes(_named(request), EQUITY)})
 
     async def stock_snapshots(self, request: AlpacaRequest) -> AlpacaReply:
-        return reply(await self._snapshots(request, EQUITY))
+        return reply(await self._snapshots(_named(request), EQUITY))
 
-    async def _snapshots(self, request: AlpacaRequest, kind: str) -> View:
-        quoted = list(self._quoted(request, kind))
+    async def quote_of_stock(self, request: AlpacaRequest) -> AlpacaReply:
+        """Return the quote of one symbol, which is in the path."""
+        return reply(only("quote", self._quotes([request.rest], EQUITY), request.rest))
+
+    async def snapshot_of_stock(self, request: AlpacaRequest) -> AlpacaReply:
+        found = only("snapshot", await self._snapshots([request.rest], EQUITY), request.rest)
+        return reply({"symbol": found["symbol"], **found["snapshot"]})
+
+    def _quotes(self, named: list[str], kind: str) -> View:
+        return {asset.shown: quote_view(asset, quotes) for asset, quotes in self._quoted(named, kind)}
+
+    async def _snapshots(self, named: list[str], kind: str) -> View:
+        quoted = list(self._quoted(named, kind))
         recorded = await self._bars.recorded_of([asset for asset, _ in quoted])
         return {
-            asset.shown: NOTHING_RECORDED | recorded.get(asset.symbol, {}) | {"latestQuote": quote_view(quotes)} for asset, quotes in quoted
+            asset.shown: NOTHING_RECORDED | recorded.get(asset.symbol, {}) | {"latestQuote": quote_view(asset, quotes)}
+            for asset, quotes in quoted
         }
 
-    def _quoted(self, request: AlpacaRequest, kind: str) -> Iterable[tuple[AlpacaAsset, list[Quote]]]:
-        """Yield the assets of `symbols` (without it: all) that have fresh quotes with sizes on both sides."""
+    def _quoted(self, named: list[str], kind: str) -> Iterable[tuple[AlpacaAsset, list[Quote]]]:
+        """Yield the named assets (without a name: all) that have fresh quotes with sizes on both sides."""
         since_ns = self._clock.monotonic_ns() - self._age_max_ns
-        named = list_in(request.query, "symbols")
         wanted = self._assets.all if not named else {asset.symbol: asset for text in named if (asset := self._assets.find(text))}.values()
         for asset in wanted:
             quotes = self._market.quotes(asset.symbol, since_ns) if asset.asset_class == kind else []
@@ -62,12 +75,21 @@ class AlpacaMarketData:
                 yield asset, quotes
 
 
-def quote_view(quotes: list[Quote]) -> View:
-    """Return the best bid and ask of all venues, each with the size that is shown at it."""
+def _named(request: AlpacaRequest) -> list[str]:
+    return list_in(request.query, "symbols")
+
+
+def quote_view(asset: AlpacaAsset, quotes: list[Quote]) -> View:
+    """Return the best bid and ask of all venues, each with the size that is shown at it; of an equity, the venue that shows the most."""
     bids, asks = _levels(quotes, Side.SELL), _levels(quotes, Side.BUY)
     (bid, bid_size), (ask, ask_size) = bids[0], asks[0]
     at = max(quote.at for quote in quotes)
-    return {"t": shown_moment(at), "bp": number(bid), "bs": number(bid_size), "ap": number(ask), "as": number(ask_size)}
+    shown = {"t": shown_moment(at), "bp": number(bid), "bs": number(bid_size), "ap": number(ask), "as": number(ask_size)}
+    if asset.asset_class == CRYPTO:
+        return shown
+    buyer = max(quotes, key=lambda quote: (quote.bid == bid, quote.bid_size))
+    seller = max(quotes, key=lambda quote: (quote.ask == ask, quote.ask_size))
+    return shown | {"bx": buyer.venue, "ax": seller.venue} | conditions_of(asset)
 
 
 def book_view(quotes: list[Quote]) -> View:

@@ -21,6 +21,7 @@ from apps.oms.alpaca.portfolio_history import EquityHistory
 from apps.oms.alpaca.positions import AlpacaPositions
 from apps.oms.alpaca.recent_fills import RecentFills
 from apps.oms.alpaca.reference import AlpacaReference
+from apps.oms.alpaca.ticks import AlpacaTicks
 from apps.oms.equity import EquityReads
 from apps.oms.lists import ListHandler
 from apps.oms.market_reads import MarketReads
@@ -119,11 +120,11 @@ def facade_routes(
         ("GET", "/v2/assets/{asset:path}"): reference.asset,
         ("GET", "/v2/clock"): reference.clock,
         ("GET", "/v2/calendar"): reference.calendar,
-        **_market_routes(data, bars),
+        **_market_routes(data, bars, AlpacaTicks(assets, parts.recorded, parts.clock)),
     }
 
 
-def _market_routes(data: AlpacaMarketData, bars: AlpacaBars) -> Routes:
+def _market_routes(data: AlpacaMarketData, bars: AlpacaBars, ticks: AlpacaTicks) -> Routes:
     """Return the handlers of market data, which need no key."""
     return {
         ("GET", "/v1beta3/crypto/{loc}/latest/quotes"): data.crypto_quotes,
@@ -132,10 +133,22 @@ def _market_routes(data: AlpacaMarketData, bars: AlpacaBars) -> Routes:
         ("GET", "/v1beta3/crypto/{loc}/bars"): bars.crypto_bars,
         ("GET", "/v1beta3/crypto/{loc}/latest/bars"): bars.latest_crypto_bars,
         ("GET", "/v1beta3/crypto/{loc}/latest/trades"): bars.latest_crypto_trades,
+        ("GET", "/v1beta3/crypto/{loc}/trades"): ticks.crypto_trades,
+        ("GET", "/v1beta3/crypto/{loc}/quotes"): ticks.crypto_quotes,
+        ("GET", "/v2/stocks/trades"): ticks.stock_trades,
+        ("GET", "/v2/stocks/quotes"): ticks.stock_quotes,
+        ("GET", "/v2/stocks/auctions"): ticks.auctions,
+        ("GET", "/v2/stocks/{symbol}/trades"): ticks.trades_of_stock,
+        ("GET", "/v2/stocks/{symbol}/quotes"): ticks.quotes_of_stock,
+        ("GET", "/v2/stocks/{symbol}/auctions"): ticks.auctions_of_stock,
         ("GET", "/v2/stocks/bars"): bars.stock_bars,
         ("GET", "/v2/stocks/bars/latest"): bars.latest_stock_bars,
         ("GET", "/v2/stocks/{symbol}/bars"): bars.bars_of_stock,
         ("GET", "/v2/stocks/trades/latest"): bars.latest_stock_trades,
         ("GET", "/v2/stocks/quotes/latest"): data.stock_quotes,
         ("GET", "/v2/stocks/snapshots"): data.stock_snapshots,
+        ("GET", "/v2/stocks/{symbol}/bars/latest"): bars.latest_bar_of_stock,
+        ("GET", "/v2/stocks/{symbol}/trades/latest"): bars.latest_trade_of_stock,
+        ("GET", "/v2/stocks/{symbol}/quotes/latest"): data.quote_of_stock,
+        ("GET", "/v2/stocks/{symbol}/snapshot"): data.snapshot_of_stock,
     }

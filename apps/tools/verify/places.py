@@ -19,6 +19,7 @@ from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
 from apps.connections.stores import FILLS_FILE, orders_file
 from apps.http.tls import needed_for
+from apps.stack.ports import ALL_PORTS
 from apps.tools.verify.controls import ACCESS_KIND, CONTROLS_KIND, ControlsSide, Kind
 from apps.tools.verify.live import OmsReads
 from apps.tools.verify.run import Sides
@@ -27,7 +28,7 @@ from domain.shards import ONE_SHARD, Shards
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 OMS_TIMEOUT_S: Final = 10.0
 FOLLOWERS: Final = ("exeq", "oms")
-KEY_FOLLOWERS: Final = (*FOLLOWERS, "live-gateway", "projector")
+KEY_FOLLOWERS: Final = tuple(name for name in ALL_PORTS if name != "risk")
 """Services that apply controls, and those that apply access events. Each keeps a mark of what it has read."""
 
 

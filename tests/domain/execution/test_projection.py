@@ -128,7 +128,7 @@ def test_a_leg_that_ended_has_answered() -> None:
     assert told.silent() == ["R2"]
 
 
-def test_doubt_is_no_answer() -> None:
+def test_an_answer_in_doubt_settles_nothing() -> None:
     told = Told()
     told.submit("a")
     told.route("a", ("R1", "A"))

@@ -80,7 +80,7 @@ def test_one_whose_terms_changed_keeps_its_place_among_those_of_the_same_moment(
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 5)), max_size=40))
-def test_it_sorts(entries: list[tuple[int, int]]) -> None:
+def test_the_queue_sorts_by_priority_then_time_then_sequence(entries: list[tuple[int, int]]) -> None:
     queue = queued(*((f"o-{number}", priority, at) for number, (priority, at) in enumerate(entries)))
     wanted = sorted(range(len(entries)), key=lambda number: (-entries[number][0], entries[number][1], number))
     assert drained(queue) == [f"o-{number}" for number in wanted]

@@ -123,7 +123,7 @@ def test_a_trade_on_its_way_is_no_difference_of_positions_and_one_that_stays_awa
     assert [difference.what for difference in standing(second, second)] == ["trade not here", "position"]
 
 
-def test_an_order_that_we_do_not_know_is_told_and_left_to_a_person() -> None:
+def test_an_order_that_we_do_not_know_is_reported_and_left_to_a_person() -> None:
     # FAILURES 31
     stranger = msgspec.structs.replace(fill("F9", "2"), order_id="stranger", route_id="R9")
     desk = Desk("ack V1", [ACK, stranger])

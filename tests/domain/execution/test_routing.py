@@ -85,7 +85,7 @@ def won(text: str, side: str, policy: str) -> str:
         ("B 5bps -;  A 5bps -", "sell", "A", "A"),
     ],
 )
-def test_who_wins(market: str, side: str, lowest_cost: str, best_price: str) -> None:
+def test_the_lowest_cost_or_the_best_price_wins(market: str, side: str, lowest_cost: str, best_price: str) -> None:
     assert (won(market, side, "lowest_cost"), won(market, side, "best_price")) == (lowest_cost, best_price)
 
 

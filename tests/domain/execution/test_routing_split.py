@@ -85,7 +85,9 @@ WAITS, AWAY = VenueStatus(closed="throttled", waits=True), VenueStatus(closed="b
     ],
 )
 @pytest.mark.parametrize("policy", ["lowest_cost", "split"])
-def test_who_may_not_take_it_is_passed_over_and_the_reason_told(standings: dict[str, VenueStatus], wanted: str, policy: str) -> None:
+def test_a_venue_that_may_not_take_it_is_passed_over_and_the_reason_is_given(
+    standings: dict[str, VenueStatus], wanted: str, policy: str
+) -> None:
     assert legs(MARKET, order(), policy, standings=standings) == wanted
 
 

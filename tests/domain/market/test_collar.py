@@ -77,7 +77,7 @@ def test_a_true_fast_market_is_believed_with_the_fifth_print_near_one_another() 
     assert len(scene.trade("60").trades) == 1
 
 
-def test_a_touch_that_stands_is_confirmed_by_the_updates_behind_it() -> None:
+def test_a_touch_that_stays_is_confirmed_by_the_updates_behind_it() -> None:
     valid, other = quote("ALPHA", 1, "100", "101"), quote("ALPHA", 2, "60", "61")
     collar = Collar(CollarRule())
     assert (collar.refuses_quote(valid), collar.refuses_quote(other)) == (None, f"60.5 {AROUND} 100.5")

@@ -206,7 +206,7 @@ def test_a_number_with_an_exponent_is_the_number_written_out(module: Any, field:
         *(("0.1000000000000000055511151231257827", "0.1", True), ("205.540000000000", "205.54", False)),
     ],
 )
-def test_a_close_is_kept_to_twelve_places_and_it_is_said(written: str, stored: str | None, rounded: bool) -> None:
+def test_a_close_is_kept_to_twelve_places_and_the_rounding_is_reported(written: str, stored: str | None, rounded: bool) -> None:
     notes: Counter[str] = Counter()
     file = READERS[close_file].file(close_row(close=written))
     if stored is None:

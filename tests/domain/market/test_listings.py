@@ -158,7 +158,7 @@ def test_a_symbol_that_no_catalogue_had_ends_the_reading_with_a_way_on() -> None
         risk_of().fold.apply(filled("E1", symbol="SAP"), 1)
 
 
-def test_a_state_that_was_counted_at_other_rates_is_not_gone_on_from() -> None:
+def test_a_state_that_was_counted_at_other_rates_is_not_continued() -> None:
     listed = changed(2, 10, rates={"USD": Decimal(1), "EUR": Decimal(1)}, listed={"SAP": "EUR"})
     before = risk_of(listed, rate="1")
     before.fold.apply(filled("E1", "10", "100", symbol="SAP", at=15), 1)

@@ -32,7 +32,7 @@ def test_a_repeated_submit_changes_nothing() -> None:
              = queued version=3""")
 
 
-def test_the_same_terms_are_told_from_others() -> None:
+def test_the_same_terms_are_distinguished_from_others() -> None:
     # row 2, FAILURES 4: the host answers 422 where this says no
     order = check("submit buy 10 @50").order
     assert order is not None

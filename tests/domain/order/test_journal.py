@@ -18,7 +18,7 @@ EACH = pytest.mark.parametrize("event", [ACCEPTED, TAKEN, HELD], ids=lambda even
 
 
 @EACH
-def test_no_order_has_it(event: OrderEvent) -> None:
+def test_an_event_about_the_journal_belongs_to_no_order(event: OrderEvent) -> None:
     orders, book = Orders(), PositionBook()
     assert orders.apply(event) is None
     assert not any((orders.by_id, orders.states, orders.steps, orders.report_seqs))
@@ -27,7 +27,7 @@ def test_no_order_has_it(event: OrderEvent) -> None:
 
 
 @EACH
-def test_risk_and_execution_only_note_its_place(event: OrderEvent) -> None:
+def test_risk_and_execution_only_note_the_place_of_an_event_about_the_journal(event: OrderEvent) -> None:
     risk, executions = new_risk(), Executions()
     risk.fold.apply(event, 8)
     executions.apply(event)

@@ -37,7 +37,7 @@ SCENES = {
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_list_is_told_in_the_words_of_list_status(name: str) -> None:
+def test_a_list_is_reported_in_the_words_of_list_status(name: str) -> None:
     scene, lines, expected = SCENES[name]
     assert heard(check(scene, lines)) == expected
 

@@ -25,7 +25,7 @@ def test_what_is_optional_in_the_terms_is_optional_in_the_event() -> None:
     assert not optional & required
 
 
-def test_terms_become_an_order_and_are_told_from_others_afterwards() -> None:
+def test_terms_become_an_order_and_are_distinguished_from_others_afterwards() -> None:
     terms = given.terms("10", "50")
     order = created(recorded(terms, given.NOW, "PKALICE2222222222222"))
     assert {name: getattr(order, name) for name in FIELDS} == {name: getattr(terms, name) for name in FIELDS}

@@ -88,7 +88,7 @@ def test_an_order_between_the_touches_is_first_there_and_a_second_is_behind_the_
     )
 
 
-def test_an_order_joins_behind_whom_the_last_one_joined_behind() -> None:
+def test_an_order_joins_behind_the_same_size_as_the_last_one() -> None:
     check(
         """quote 5x99 10x100
            A buy 1 @99

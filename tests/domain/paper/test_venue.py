@@ -284,7 +284,7 @@ def test_a_cancel_of_a_sleeping_stop_or_a_waiting_market_order() -> None:
              > nothing""")
 
 
-def test_a_cancel_of_what_is_unknown_or_anothers_is_rejected() -> None:
+def test_a_cancel_of_an_order_that_is_unknown_or_of_another_account_is_rejected() -> None:
     check("""A buy 1 @90
              cancel B
              > B cancel_rejected unknown

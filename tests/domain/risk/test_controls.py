@@ -69,7 +69,7 @@ def test_thrown_again_it_is_not_armed_by_what_was_asked_for_before() -> None:
     assert not controls.arming
 
 
-def test_a_block_and_a_switch_have_their_own_reasons_and_the_switch_is_told_first() -> None:
+def test_a_block_and_a_switch_have_their_own_reasons_and_that_of_the_switch_comes_first() -> None:
     controls = told(SymbolBlocked(version=2, symbol="BTC", **SAID))  # type: ignore[arg-type]
     assert (controls.forbids("alice", "BTC"), controls.forbids("alice", "ETH")) == (BLOCKED, None)
     controls.apply(thrown("all", 3))

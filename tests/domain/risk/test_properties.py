@@ -298,7 +298,7 @@ def test_closing_everything_returns_to_nothing(steps: list[Step]) -> None:
 
 @given(STEPS)
 @settings(max_examples=100, deadline=None)
-def test_two_who_read_the_same_journal_agree_whatever_one_of_them_reserved(steps: list[Step]) -> None:
+def test_two_readers_of_the_same_journal_agree_whatever_one_of_them_reserved(steps: list[Step]) -> None:
     history, reader = History(marks_move=True), Scene()
     told: list[e.OrderEvent] = []
     real = history.scene.apply

@@ -38,7 +38,7 @@ def quoted(bid: str = "99", ask: str = "101", **limits: Any) -> Scene:
         (trailing("sell", limit_offset=D(2)), "99"),
     ],
 )
-def test_it_is_valued_by_the_worst_price_of_now(terms: Terms, price: str) -> None:
+def test_it_is_valued_by_the_worst_current_price(terms: Terms, price: str) -> None:
     scene = quoted()
     assert scene.risk.valued_at(terms, scene.now) == D(price)
     decision = scene.risk.decide(terms, scene.now)

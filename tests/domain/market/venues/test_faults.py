@@ -162,7 +162,7 @@ def test_the_memory_of_trades_has_a_bound(kind: str) -> None:
 
 
 @every_venue
-def test_a_clock_that_is_ahead_is_a_fact_once_a_change(kind: str) -> None:
+def test_a_clock_that_is_ahead_is_a_fact_once_for_each_change(kind: str) -> None:
     """Venue clock ahead or behind: offset estimated by the smallest (received - at) of a minute; fact beyond 1 s."""
     scene = Scene(kind)
     skews = []

@@ -16,7 +16,8 @@ from tests.domain.market.venues.folds import ObviousBook, Told, only
 
 CHECKOUT: Final = Path(__file__).parents[4]
 RECORDED: Final = CHECKOUT.parent / "shared" / "data" / "venues"
-pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason="no recorded messages of venues on this machine")
+WANTED: Final = "needs excerpts of the sample_data of the project cryptofeed, as ../shared/data/venues/NAME.txt.gz beside the checkout"
+pytestmark = pytest.mark.skipif(not RECORDED.is_dir(), reason=WANTED)
 
 
 def lines(name: str) -> Iterator[tuple[int, str]]:
