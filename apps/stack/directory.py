@@ -65,7 +65,7 @@ def shards_of(data_dir: Path, wanted: int | None, *, fresh: bool) -> int:
     except (OSError, ValueError) as error:
         raise CannotStart(f"{data_dir / SHARDS} cannot be read: {error}.", exit_code=Exit.USAGE) from error
     if wanted is not None and born is not None and wanted != born:
-        sentence = f"The data directory {data_dir} was created with {born} shards, and --shards is {wanted}."
+        sentence = f"The data directory {data_dir} was created with {born} shard{'' if born == 1 else 's'}, and --shards is {wanted}."
         raise CannotStart(sentence, remedy=f"The number is fixed: leave out --shards, or say --shards {born}.", exit_code=Exit.USAGE)
     return born or wanted or 1
 
