@@ -14,6 +14,7 @@ import msgspec
 from adapters.chain import GENESIS, ChainReading, following
 from adapters.codec import decoder
 from domain.execution.owner import NO_OWNER, Owner
+from domain.order.algo import AlgoFilter, Parent
 from domain.order.events import Foreign
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter, names_of
@@ -24,6 +25,7 @@ from domain.position.rows import EventRow, FillRow, OrderEventRow, Owners, fill_
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
 _ORDER = decoder(Order)
+_PARENT = decoder(Parent)
 NO_COMMIT: Final = -1
 """The number of a message that is not a commit."""
 
@@ -234,6 +236,7 @@ class MemoryOrderStore:
 
     def __init__(self) -> None:
         self._orders: dict[str, bytes] = {}
+        self._parents: dict[str, bytes] = {}
         self._meta: tuple[int, Head, dict[str, int], Owner, dict[Key, Decimal]] | None = None
         self.down = False
 
@@ -245,10 +248,11 @@ class MemoryOrderStore:
         counts = Counter(str(order.status) for order in orders)
         still_open = [order for order in orders if not order.closed]
         naming = frozenset(account for order in orders for account, _ in names_of(order))
-        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, naming, dict(held))
+        parents = [parent for parent in map(_stored_parent, self._parents.values()) if not parent.closed]
+        return StoredOrders(checkpoint, head, dict(report_seqs), still_open, dict(counts), owner, naming, dict(held), parents)
 
     def clear(self) -> None:
-        self._orders, self._meta = {}, None
+        self._orders, self._parents, self._meta = {}, {}, None
 
     def find(self, order_id: str) -> Order | None:
         self._check_up()
@@ -272,6 +276,16 @@ class MemoryOrderStore:
             orders = [o for o in orders if ((o.created_at, o.order_id) > below if oldest_first else (o.created_at, o.order_id) < below)]
         return [o for o in orders if wanted.takes(o)][:limit]
 
+    def parent(self, algo_id: str) -> Parent | None:
+        self._check_up()
+        body = self._parents.get(algo_id)
+        return None if body is None else _stored_parent(body)
+
+    def parents(self, wanted: AlgoFilter, below: tuple[int, str] | None, limit: int) -> list[Parent]:
+        self._check_up()
+        found = sorted(map(_stored_parent, self._parents.values()), key=lambda p: (p.created_at, p.algo_id), reverse=True)
+        return [p for p in found if wanted.takes(p) and (below is None or (p.created_at, p.algo_id) < below)][:limit]
+
     @contextlib.contextmanager
     def picture(self) -> Iterator[StoredPicture | None]:
         self._check_up()
@@ -290,8 +304,10 @@ class MemoryOrderStore:
         report_seqs: dict[str, int],
         owner: Owner = NO_OWNER,
         held: Mapping[Key, Decimal] = MappingProxyType({}),
+        parents: Sequence[tuple[Parent, bytes]] = (),
     ) -> None:
         self._check_up()
+        self._parents.update((parent.algo_id, body) for parent, body in parents)
         self._orders.update((order.order_id, body) for order, body in rows)
         before = self._meta[-1] if self._meta else {}
         all_held = {key: quantity for key, quantity in (before | dict(held)).items() if quantity}
@@ -309,6 +325,12 @@ def _stored(body: bytes) -> Order:
     order: Order = _ORDER.decode(body)
     order.commit = 0
     return order
+
+
+def _stored_parent(body: bytes) -> Parent:
+    parent: Parent = _PARENT.decode(body)
+    parent.commit = 0
+    return parent
 
 
 class MemorySnapshots:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from domain.market.bar_history import MarketBar, Timeframe, VenueBar, over_venues
 from domain.market.quotes import Quote
 from domain.market.records import MarketTrade
-from domain.market.tick_history import TickSpan, VenueQuote, VenueTrade
+from domain.market.tick_history import TickSpan, TickTable, VenueQuote, VenueTrade
 from domain.ports import Unavailable
 from domain.values import ZERO
 
@@ -23,6 +23,7 @@ class MemoryMarket:
     def __init__(self) -> None:
         self.trades: list[MarketTrade] = []
         self.quotes: list[Quote] = []
+        self.dropped_before: int | None = None
         self.recorded, self.down = True, False
         self.asked = 0
 
@@ -53,6 +54,9 @@ class MemoryMarket:
 
     async def quotes_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueQuote]:
         return _part([_quote(quote) for quote in self.quotes if quote.symbol == symbol], span, limit)
+
+    async def kept_since(self, _ticks: TickTable) -> int | None:
+        return self.dropped_before
 
 
 def _trade(trade: MarketTrade) -> VenueTrade:

@@ -20,7 +20,9 @@ import msgspec
 import structlog
 
 from adapters.codec import encode
+from adapters.parent_table import TABLE, DamagedParent, find_parent, open_parents, parents_page, put_parents
 from domain.execution.owner import NO_OWNER, Owner
+from domain.order.algo import AlgoFilter, Parent
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter, names_of
 from domain.order.interning import Shared
@@ -128,8 +130,9 @@ class SqliteOrderStore:
                     owner=msgspec.json.decode(meta.get("owner", "{}"), type=Owner),
                     naming=frozenset(account for (account,) in self._read().execute("SELECT DISTINCT account FROM names")),
                     held=dict(map(_held, self._read().execute(HELD))),
+                    parents=open_parents(self._read()),
                 )
-        except (DamagedStore, Unavailable, KeyError, ValueError) as trouble:
+        except (DamagedStore, DamagedParent, Unavailable, KeyError, ValueError) as trouble:
             log.warning("the order store does not verify and is rebuilt from the journal", file=self._file.name, reason=str(trouble))
             return None
 
@@ -166,6 +169,22 @@ class SqliteOrderStore:
         if _texts_checksum(row[:-1]) != row[-1]:
             raise Unavailable(f"the order store is damaged at a name of account {account}")
         return str(row[2])
+
+    def parent(self, algo_id: str) -> Parent | None:
+        """Return one parent. Raises Unavailable if the row does not verify."""
+        try:
+            with self._trouble(), self._reading:
+                return find_parent(self._look(), algo_id)
+        except DamagedParent as damage:
+            raise Unavailable(f"the order store is damaged: {damage}") from damage
+
+    def parents(self, wanted: AlgoFilter, below: tuple[int, str] | None, limit: int) -> list[Parent]:
+        """Return parents, newest first, older than `below` (created_at, algo_id)."""
+        try:
+            with self._trouble(), contextlib.closing(self._connect()) as connection:
+                return parents_page(connection, wanted, below, limit)
+        except DamagedParent as damage:
+            raise Unavailable(f"the order store is damaged: {damage}") from damage
 
     def page(self, wanted: OrderFilter, below: tuple[int, str] | None, limit: int, *, oldest_first: bool = False) -> list[Order]:
         """Return orders, newest first, older than `below` (created_at, order_id); or oldest first, newer than it."""
@@ -220,8 +239,9 @@ class SqliteOrderStore:
         report_seqs: dict[str, int],
         owner: Owner = NO_OWNER,
         held: Mapping[Key, Decimal] = MappingProxyType({}),
+        parents: Sequence[tuple[Parent, bytes]] = (),
     ) -> None:
-        """Store orders, holdings and the journal checkpoint they represent, in one transaction. Raises Unavailable."""
+        """Store orders, parents, holdings and the journal checkpoint they represent, in one transaction. Raises Unavailable."""
         meta = {"schema": str(SCHEMA), "checkpoint": str(checkpoint), "head": encode(head).decode(), "report_seqs": json.dumps(report_seqs)}
         meta["owner"] = encode(owner).decode()
         with self._writing, self._trouble(), self._reader_paused():
@@ -240,6 +260,7 @@ class SqliteOrderStore:
                 )
                 named = [(*name, order.order_id) for order, _ in rows if order.generations for name in names_of(order)]
                 connection.executemany("INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)", [(*row, _texts_checksum(row)) for row in named])
+                put_parents(connection, parents)
                 connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
 
     @contextlib.contextmanager
@@ -288,7 +309,7 @@ class SqliteOrderStore:
             connection = sqlite3.connect(self._file, check_same_thread=False, timeout=BUSY_MS / 1000)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(TABLES)
+            connection.executescript(TABLES + TABLE)
             return connection
 
     @contextlib.contextmanager

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 from adapters.questpg import EPOCH, Connection, KeptConnections, in_turns
-from domain.market.bar_history import MarketBar, Timeframe, VenueBar, over_venues
-from domain.market.tick_history import PLACE_WIDTH, TickSpan, VenueQuote, VenueTrade
+from domain.market.bar_history import DAY_NS, MarketBar, Timeframe, VenueBar, over_venues
+from domain.market.tick_history import PLACE_WIDTH, TickSpan, TickTable, VenueQuote, VenueTrade
 from domain.values import Side
 
 QUERY_TIMEOUT_S: Final = 5.0
@@ -33,6 +33,7 @@ BARS: Final = (
 LAST: Final = (
     "SELECT cast(at AS LONG), venue, price, quantity, side, trade_id FROM trades WHERE symbol = $1 AND at >= $2 ORDER BY at DESC LIMIT 1"
 )
+FIRST: Final = "SELECT cast(at AS LONG) FROM {table} LIMIT 1"
 BEYOND: Final = "SELECT cast({edge}(at) AS LONG) FROM (SELECT at FROM {table} WHERE {where} ORDER BY at {order} LIMIT {many})"
 """The time of the last tick that is wanted. QuestDB finds it without sorting, and then sorts only the ticks up to it."""
 TICKS: Final = "SELECT cast(at AS LONG), {columns} FROM {table} WHERE {where} ORDER BY at {order}, {beside} {order} LIMIT {many}"
@@ -129,6 +130,15 @@ class QuestDbMarketReader:
 
     async def quotes_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueQuote]:
         return await self._ticks(_QUOTES, symbol, span, limit)
+
+    async def kept_since(self, ticks: TickTable) -> int | None:
+        """Days of ticks are dropped whole, and their bars are kept: days of bars before the first tick had ticks once."""
+        await self._pace(ROWS_OF_QUERY)
+        tick, day = [await self._connection.fetchval(FIRST.format(table=table)) for table in (ticks, "bars_1d")]
+        if tick is None or day is None:
+            return None
+        begin: int = tick // DAY_NS * DAY_NS
+        return begin if day < begin else None
 
     async def _ticks(self, kind: "_Kind[Tick]", symbol: str, span: TickSpan, limit: int) -> list[Tick]:
         edge, order, sign = ("min", "DESC", "<") if span.newest_first else ("max", "ASC", ">")

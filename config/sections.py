@@ -165,6 +165,7 @@ class RiskChecksSection(Section):
     )
     max_order_size_usd: Money = Decimal(100_000)
     max_order_size_shares: Money = Decimal(10_000)
+    algo_order_usd_max: Money | None = None
     max_position_size_usd: Money = Decimal(1_000_000)
     max_concentration_pct: Percent = Decimal(25)
     max_portfolio_var_usd: Money = Decimal(50_000)
@@ -268,10 +269,15 @@ class OrderManagementSection(Section):
 
 
 class GroupsSection(Section):
-    """Lists of orders that belong together."""
+    """Lists of orders that belong together, and parents of algos."""
 
     lists_open_max_per_account: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     exclusive_wait_ms: Annotated[int, Field(ge=0, le=60_000)] = 500
+    algos_open_max_per_account: Annotated[int, Field(ge=1, le=10_000)] = 100
+    slices_max: Annotated[int, Field(ge=1, le=100_000)] = 10_000
+    interval_min_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 200
+    horizon_max_sec: Annotated[int, Field(ge=1, le=31_536_000)] = 604_800
+    refusals_max: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
 PROXIED: Final = "proxied"

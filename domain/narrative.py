@@ -173,6 +173,36 @@ def _listed(event: e.ListSubmitted) -> str:
     return f"The {event.kind} list {event.client_list_id} of {len(event.members)} orders{reducing} is {verdict}{exits}."
 
 
+def _algo_submitted(event: e.AlgoSubmitted) -> str:
+    terms, refused = event.terms, event.denial
+    end = f" until {rfc3339(terms.end_at)}" if terms.end_at is not None else ""
+    limit = f", no worse than {plain(terms.limit_price)}" if terms.limit_price is not None else ""
+    asked = f"{terms.account} asks to {terms.side} {plain(terms.quantity)} {terms.symbol} by {terms.strategy}{end}{limit}"
+    return f"{asked}: rejected by {event.source}, {refused.code}." if refused is not None else f"{asked}; seed {terms.params.seed}."
+
+
+def _sliced(event: e.AlgoSliced) -> str:
+    due = f"Slice {event.n}, due at {rfc3339(event.due_at)}"
+    if not event.child:
+        return f"{due}, has no child: {event.reason.replace('_', ' ')}."
+    level = f", to come to {plain(event.target)}" if event.target is not None else ""
+    return f"{due}: {plain(event.quantity)}{level}, as order {event.child}."
+
+
+def _amended(event: e.AlgoAmended) -> str:
+    end = f" until {rfc3339(event.end_at)}" if event.end_at is not None else ""
+    limit = f", no worse than {plain(event.limit_price)}" if event.limit_price is not None else ""
+    return f"It works {plain(event.quantity)}{end}{limit} from now on."
+
+
+def _algo_ended(event: e.AlgoEnded) -> str:
+    return f"It has ended as {event.state}, with {plain(event.cum_quantity)} traded: {event.reason.replace('_', ' ')}."
+
+
+def _why(event: e.AlgoPaused | e.AlgoResumed) -> str:
+    return f": {event.reason.replace('_', ' ')}" if event.reason else ""
+
+
 def _ended(how: str, event: Any) -> str:
     if event.venue and event.source in (RISK_CONTROL, "oms"):
         return f"{how} at {event.venue} for {event.source}: {event.reason.replace('_', ' ')}."
@@ -193,6 +223,11 @@ REQUESTS: Final[dict[type[e.Requested], str]] = {
     e.DoubtSettled: "settled",
     e.ListSubmitted: "submitted",
     e.ListCancelRequested: "cancel requested",
+    e.AlgoSubmitted: "submitted",
+    e.AlgoPaused: "pause requested",
+    e.AlgoResumed: "resumption requested",
+    e.AlgoAmended: "change requested",
+    e.AlgoEnding: "cancel requested",
 }
 """What the client asked for that an event records."""
 
@@ -232,6 +267,14 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.ListFlagged: lambda event: f"The list needs attention: {event.flag.replace('_', ' ')} of order {event.leg}, {event.reason}.",
     e.ListExtended: lambda event: f"Order {event.member} takes the place of order {event.instead_of}.",
     e.ListEnded: lambda event: f"The list has ended: {event.reason}.",
+    e.AlgoSubmitted: _algo_submitted,
+    e.AlgoStarted: lambda event: "Its time has come: it works.",
+    e.AlgoSliced: _sliced,
+    e.AlgoPaused: lambda event: f"It is paused by {event.source}{_why(event)}.",
+    e.AlgoResumed: lambda event: f"It works again, for {event.source}{_why(event)}.",
+    e.AlgoAmended: _amended,
+    e.AlgoEnding: lambda event: f"It comes to its end for {event.source}: {event.reason.replace('_', ' ')}. No slice follows.",
+    e.AlgoEnded: _algo_ended,
     e.ShardTaken: lambda event: f"{event.sender} of {event.unit} takes over sending.",
     e.ShardHeld: lambda event: f"{event.unit} confirms that it can still write.",
     e.JournalAccepted: lambda event: f"{event.who} accepts that the journal continues from {event.goes_on_from}: {event.reason}.",

@@ -10,6 +10,7 @@ import msgspec
 
 from domain.execution.owner import NO_OWNER, Owner
 from domain.market.price_history import DailyClose
+from domain.order.algo import AlgoFilter, Parent
 from domain.order.events import Foreign
 from domain.order.holdings import Key
 from domain.order.index import OrderFilter
@@ -240,6 +241,8 @@ class StoredOrders(msgspec.Struct, frozen=True):
     """The accounts that ever named a replace."""
     held: dict[Key, Decimal] = {}
     """Holdings as of `head`, by account and symbol; an absent one is flat."""
+    parents: Sequence[Parent] = ()
+    """The parents that have not ended."""
 
 
 class StoredPicture(msgspec.Struct, frozen=True):
@@ -275,6 +278,12 @@ class OrderStore(Protocol):
         `oldest_first`: in the other order, those newer than `below`.
         """
 
+    def parent(self, algo_id: str) -> Parent | None:
+        """Return one parent as last saved. As fast as `find`. Raises Unavailable."""
+
+    def parents(self, wanted: AlgoFilter, below: tuple[int, str] | None, limit: int) -> list[Parent]:
+        """Return the parents that `wanted` takes, newest first, older than `below` (created_at, algo_id). Slow. Raises Unavailable."""
+
     def picture(self) -> AbstractContextManager[StoredPicture | None]:
         """Open a consistent view for a checker, from any process; None if nothing was ever saved. Raises Unavailable, Corrupt."""
 
@@ -287,10 +296,11 @@ class OrderStore(Protocol):
         report_seqs: dict[str, int],
         owner: Owner = NO_OWNER,
         held: Mapping[Key, Decimal] = MappingProxyType({}),
+        parents: Sequence[tuple[Parent, bytes]] = (),
     ) -> None:
-        """Save orders with their encoded bytes, the checkpoint, and the shard's owner, in one step. From any thread. Raises Unavailable.
+        """Save orders and parents with their encoded bytes, the checkpoint, and the shard's owner, in one step. From any thread.
 
-        `held` are the holdings that changed since the last save, as of `head`; zero removes one.
+        `held` are the holdings that changed since the last save, as of `head`; zero removes one. Raises Unavailable.
         """
 
     def close(self) -> None: ...

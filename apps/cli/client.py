@@ -158,6 +158,11 @@ class Oms:
         repeat = f"Repeat the same list with --client-list-id {shlex.quote(client_list_id)}: it cannot become two."
         return self._retried("/order-lists", body, retry_for_s, say, (repeat, "client_list_id"))
 
+    def submit_algo(self, body: bytes, client_algo_id: str, retry_for_s: float, say: Say) -> Reply:
+        """Send POST /algos as `submit` sends an order. The body must have this client_algo_id."""
+        repeat = f"Repeat the same algo with --client-algo-id {shlex.quote(client_algo_id)}: it cannot become two."
+        return self._retried("/algos", body, retry_for_s, say, (repeat, "client_algo_id"))
+
     def _retried(self, path: str, body: bytes, retry_for_s: float, say: Say, texts: tuple[str, str]) -> Reply:
         """`texts`: how to repeat the command, and the name of the id that makes this safe."""
         deadline = time.monotonic() + retry_for_s

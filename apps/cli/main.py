@@ -11,6 +11,7 @@ from apps.cli import (
     access,
     account,
     accounts,
+    algo,
     backup,
     diagram,
     journal,
@@ -47,6 +48,7 @@ ORDER = (
     "version",
     "order",
     "list",
+    "algo",
     "positions",
     "fills",
     "equity",
@@ -135,6 +137,7 @@ app.command("status", rich_help_panel=_RUN)(status.status)
 app.command("version", rich_help_panel=_RUN)(run.show_version)
 app.add_typer(order.app, name="order", help="Submit, show, replace and cancel orders.", rich_help_panel=_ORDERS)
 app.add_typer(order_list.app, name="list", help="Submit, show and cancel orders that belong together.", rich_help_panel=_ORDERS)
+app.add_typer(algo.app, name="algo", help="Work a quantity over time: submit, show, pause and cancel algos.", rich_help_panel=_ORDERS)
 app.command("positions", rich_help_panel=_ORDERS)(account.positions)
 app.command("fills", rich_help_panel=_ORDERS)(account.fills)
 app.command("equity", rich_help_panel=_ORDERS)(account.equity)

@@ -129,7 +129,7 @@ def _decoded(line: bytes) -> RawFrames:
 
 
 def _messages(file: Path) -> Iterator[RawFrames]:
-    """Yield the messages of a recording. WrongUsage for a file that is none."""
+    """Yield the messages of a recording. WrongUsage for a file that is no recording."""
     try:
         with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as lines:
             yield from read_frames(lines)

@@ -2,9 +2,7 @@
 
 import json as jsonlib
 import secrets
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +10,11 @@ import typer
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import Oms, to_stderr
+from apps.cli.json_file import object_of
 from apps.cli.options import Cursor, DataDir, Everything, Json, PortOffset, RowsLimit, identifier
 from apps.cli.order import NUMBERS, RETRY_FOR_MAX_S, RETRY_FOR_S, ROWS
 from apps.cli.paging import pages, tell_more
-from apps.cli.trouble import Refused, WrongUsage
+from apps.cli.trouble import Refused
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -40,7 +39,7 @@ def submit(
 
     Exit code 0 if it was accepted, 1 if it was refused. If a response is lost, the same list is sent again and stays one list.
     """
-    asked = _read(file)
+    asked = object_of(file, "a list", EXAMPLE)
     if client_list_id is not None:
         asked["client_list_id"] = identifier(client_list_id, "a client_list_id")
     name = str(asked.setdefault("client_list_id", f"cli-{secrets.token_hex(12)}"))
@@ -53,18 +52,6 @@ def submit(
     if not json:
         show.card((field, answer.get(field)) for field in ("status", "list_id", "client_list_id", "seq", "replayed"))
         show.hint(f"Follow it: trade list show {list_id}")
-
-
-def _read(file: str) -> dict[str, Any]:
-    """Read the list. Fractions are sent as text, digit for digit. WrongUsage."""
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
-        found = jsonlib.loads(text, parse_float=str)
-    except (OSError, ValueError) as error:
-        raise WrongUsage(f"{file} cannot be read as a list: {error}.", EXAMPLE) from None
-    if not isinstance(found, dict):
-        raise WrongUsage(f"{file} is not a JSON object.", EXAMPLE)
-    return found
 
 
 @app.command("show")

@@ -29,6 +29,11 @@ def icebergs_of(venues: Iterable[VenueSettings]) -> frozenset[str]:
     return frozenset(symbol for venue in venues if venue.icebergs for symbol in venue.symbols)
 
 
+def calendars_of(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
+    """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
+    return {symbol: list(by_venue.values()) for symbol, by_venue in hours_of(venues).items()}
+
+
 def hours_of(venues: Iterable[VenueSettings]) -> dict[str, dict[str, Calendar]]:
     """Return the trading hours of every venue of a symbol, by symbol and venue."""
     found: dict[str, dict[str, Calendar]] = {}

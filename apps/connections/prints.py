@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from prometheus_client.core import Metric
 
 from adapters import subjects
@@ -47,8 +48,9 @@ class PrintFeed:
         self.taken = 0
         self.refused: Counter[str] = Counter(dict.fromkeys((UNREADABLE, OTHER, REPEATED, *REFUSED), 0))
 
-    async def start(self, client: Client) -> None:
-        await client.subscribe(subjects.PRINTS, cb=self.on_prints, pending_msgs_limit=PRINTS_PENDING_MAX)
+    async def start(self, client: Client, token: str = "*") -> Subscription:
+        """Subscribe to the prints of all venues: of the symbol with this token, or of all symbols."""
+        return await client.subscribe(subjects.prints("*", token), cb=self.on_prints, pending_msgs_limit=PRINTS_PENDING_MAX)
 
     async def on_prints(self, message: Msg) -> None:
         prints = _decoded(message.data)

@@ -18,7 +18,9 @@ from apps.runtime.failpoint import failpoint
 from domain.execution.projection import Executions
 from domain.execution.queue import Rank
 from domain.execution.routing import NoRoute, Routing
+from domain.order.algo_commands import EndAlgo, SpawnChild
 from domain.order.commands import (
+    CancelOrder,
     CommandAnswer,
     ConfirmRoute,
     DoubtRoute,
@@ -46,7 +48,9 @@ HOLD_S: Final = 0.5
 LOOKED_AT_MAX: Final = 1024
 """Orders decided in one pass; those behind them in the queue wait even if they could be routed."""
 
-Command = RouteOrder | TriggerOrder | TrailStop | ReleaseHeld | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent
+OfAlgo = SpawnChild | EndAlgo | CancelOrder
+"""What is decided again from the parent's state, whatever oms has answered."""
+Command = RouteOrder | TriggerOrder | TrailStop | ReleaseHeld | RefuseRoute | DoubtRoute | ConfirmRoute | RouteAbsent | OfAlgo
 
 
 class Executor:
@@ -305,7 +309,9 @@ class Executor:
 
         A repeat of `order_not_found` succeeds later: the order is in the journal, so oms's memory is only behind.
         """
-        if answer.ok or answer.code == "illegal_transition":
+        if isinstance(command, SpawnChild):
+            failpoint("after_slice")
+        if answer.ok or answer.code == "illegal_transition" or isinstance(command, OfAlgo):
             self._asked.pop(command.order_id, None)
             missed = command.order_id in self._missed
             if missed or (not answer.ok and isinstance(command, RouteOrder)):

@@ -13,12 +13,12 @@ import structlog
 
 from apps.exeq.oms_commands import OmsCommands
 from domain.execution.owner import EPOCH_MAX, UNIT, owner_of
-from domain.order.commands import ExeqCommand, TakeShard
+from domain.order.commands import Command, ExeqCommand, TakeShard
 from domain.order.events import ShardTaken
 from domain.ports import Unavailable
 
 log = structlog.get_logger()
-C = TypeVar("C", bound=ExeqCommand)
+C = TypeVar("C", bound=Command)
 
 LOOK_EVERY_S: Final = 0.02
 ASK_TIMEOUT_S: Final = 2.0
@@ -64,8 +64,9 @@ class Ownership:
             self._met = max(self._met, epoch)
 
     def signed(self, commands: Sequence[C]) -> list[C]:
-        """Return the commands with this unit's name and epoch."""
-        return [msgspec.structs.replace(command, unit=self.unit, epoch=self.epoch or 0) for command in commands]
+        """Return the commands with this unit's name and epoch. One that any service may send stays as it is."""
+        stamp = {"unit": self.unit, "epoch": self.epoch or 0}
+        return [msgspec.structs.replace(command, **stamp) if isinstance(command, ExeqCommand) else command for command in commands]
 
     async def run(self, caught_up: Callable[[], bool]) -> None:
         """Take the shard once the journal is read to its end, and again if a venue has met a larger epoch."""

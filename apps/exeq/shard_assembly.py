@@ -1,6 +1,6 @@
 """The parts of exeq that every shard has for itself: its fold of the journal, routing, executor, and what watches its open orders."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -12,6 +12,7 @@ from apps.connections import journals, nats
 from apps.connections.depths import Depths
 from apps.connections.unit import Unit
 from apps.exeq import metrics as exeq_metrics
+from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
@@ -92,6 +93,12 @@ class ExecutionShards:
         """Return the executor that may know the order. An id that names no shard is known to none."""
         return self.executors[self._shards.of_id(order_id) or 0]
 
+    def on_trades(self) -> Collection[str]:
+        """Return the symbols whose last trade a trailing stop of some shard follows."""
+        if len(self.executors) == 1:
+            return self.executors[0].executions.held.on_trades
+        return set().union(*(executor.executions.held.on_trades for executor in self.executors))
+
     def stats(self) -> dict[str, Any]:
         """Return the figures of the only shard; of several, a list with those of each."""
         if len(self.parts) == 1:
@@ -162,9 +169,11 @@ async def _parts(
 
 
 def _watch_held(chassis: Chassis[ExeqSettings], executor: Executor, common: ExecutionContext, name: str) -> None:
-    """Start what releases the orders that wait here for a price or a time."""
+    """Start what releases the orders that wait here for a price or a time, and what works parents."""
     every_ns, age_max_ns = int(chassis.settings.routing.trail_every_ms * MILLISECOND_NS), common.rules.quote_age_max_ns
     trailing = TrailingStops(executor, executor.executions, common.instruments, common.switch.forbids, every_ns)
     stops = StopOrders(executor, executor.executions, common.market, common.clock, age_max_ns, trailing)
     chassis.spawn(stops.run, tasks.STOPS, name)
     chassis.spawn(TimedOrders(executor, executor.executions, common.market, common.clock, age_max_ns).run, tasks.TIMED, name)
+    algos = Algos(executor, executor.executions, common.market, common.instruments, common.clock, age_max_ns, common.switch.forbids)
+    chassis.spawn(algos.run, tasks.ALGOS, name)

@@ -11,6 +11,7 @@ from typing import Final
 from apps.exeq.executor import Command, Executor
 from apps.exeq.trailing_stops import Seen, TrailingStops
 from domain.execution.projection import Executions
+from domain.market.last_trades import LastTrade
 from domain.market.quotes import Market, Quote
 from domain.order.commands import TriggerOrder
 from domain.order.events import OrderSubmitted
@@ -40,11 +41,14 @@ class StopOrders:
             await asyncio.sleep(LOOK_EVERY_S)
             if (self._executions.held.sleeping or self._executions.held.trailing) and self._executor.caught_up():
                 self._executor.ask_soon([command for command, _ in zip(self._woken(), range(AT_ONCE_MAX), strict=False)])
-                self._executor.ask_soon(self._trailing.look(self._seen, self._clock.monotonic_ns()))
+                self._executor.ask_soon(self._trailing.look(self._seen, self._traded, self._clock.monotonic_ns()))
 
     def _seen(self, symbol: str) -> Seen:
         quotes = self._market.quotes(symbol, self._clock.monotonic_ns() - self._quote_age_max_ns)
         return {side: _best(quotes, side) for side in Side}
+
+    def _traded(self, symbol: str) -> LastTrade | None:
+        return self._market.trades.of(symbol, self._clock.monotonic_ns() - self._quote_age_max_ns)
 
     def _woken(self) -> Iterator[Command]:
         for symbol, stops in self._executions.held.sleeping.items():

@@ -24,6 +24,7 @@ from apps.exeq.router import throttles_of
 from apps.exeq.routes import router
 from apps.exeq.routing_rules import routing_rules
 from apps.exeq.shard_assembly import ExecutionContext, ExecutionShards, execution_shards
+from apps.exeq.trade_prints import TradePrints
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.publisher import Publisher
 from apps.runtime import metrics, tasks
@@ -34,7 +35,7 @@ from config.settings import ExeqSettings
 from config.venues import routed_venue
 from domain.execution.routing import RoutedVenue
 from domain.instruments import Instrument
-from domain.market.quotes import STALE, Market, Quote
+from domain.market.quotes import STALE, Listed, Market, Quote
 from domain.ports import Clock
 from domain.risk.controls import Controls
 
@@ -66,6 +67,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     reconciling = _upkeep(chassis, venues, clock)
     for each in shards.parts:
         each.doubts.on_back = reconciling.wanted
+    _follow_trades(chassis, client, market, feeds.listed(instruments, listed, settings.market), clock, shards)
     metrics.read(chassis.registry, partial(series, switch, controls, publisher))
     metrics.read(chassis.registry, lambda: shards.series(clock))
 
@@ -78,6 +80,15 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     routes = _router(chassis, shards, market, instruments, listed, switch, publisher, clock)
     routes.include_router(reconciliation_endpoint.router(reconciling))
     return Service(router=routes, stats=stats)
+
+
+def _follow_trades(
+    chassis: Chassis[ExeqSettings], client: Client, market: Market, listed: Listed, clock: Clock, shards: ExecutionShards
+) -> None:
+    """Keep the last trades of symbols while a trailing stop follows them."""
+    prints = TradePrints(client, listed, market.trades, clock, shards.on_trades)
+    metrics.read(chassis.registry, prints.feed.series)
+    chassis.spawn(prints.run, tasks.TRADE_PRINTS)
 
 
 async def _follow_market(

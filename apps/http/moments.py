@@ -7,8 +7,9 @@ from domain.values import from_rfc3339
 
 SECOND_NS: Final = 1_000_000_000
 
-_STRICT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[ +-]\d\d:\d\d)?", re.ASCII)
+_OFFSET: Final = r"(?:[01]\d|2[0-3]):[0-5]\d"
+_STRICT: Final = re.compile(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{{1,9}})?(Z|[+-]{_OFFSET})", re.ASCII)
+_TIME: Final = re.compile(rf"(\d{{4}}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{{1,9}}))?([Zz]|[ +-]{_OFFSET})?", re.ASCII)
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH: Final = re.compile(r"(\d+)(?:\.(\d{1,9}))?", re.ASCII)
 EPOCH_UNITS_NS: Final = {10: SECOND_NS, 13: 1_000_000, 16: 1_000, 19: 1}

@@ -15,7 +15,7 @@ TrailNumber = Annotated[msgspec.Raw | UnsetType, OPTIONAL_NUMBER]
 TrailPrice = Annotated[msgspec.Raw | UnsetType, PRICE]
 TrailWord = Annotated[
     TrailTrigger | UnsetType | None,
-    described("The price that a trailing stop follows: touch (the bid for a sell, the ask for a buy) or mid. Defaults to touch."),
+    described("What a trailing stop follows: touch (the bid for a sell, the ask for a buy; the default), mid, or last (the last trade)."),
 ]
 _NOT_GIVEN: Final = (UNSET,) * 5
 """The usual case, in which nothing is read."""

@@ -8,11 +8,14 @@ import msgspec
 import structlog
 
 from apps.journal.event_time import EventClock
+from apps.journal.group_commit import Done, GroupCommit
 from apps.journal.order_repository import OrderRepository
 from apps.journal.repetition import RepetitionFilter
 from domain.groups.contingency import Rules, follow, waits_for
+from domain.order.algo import Parent
 from domain.order.commands import ExtendList, FlagList, OrderCommand, RecordList, SubmitOrder, TriggerOrder
 from domain.order.decider import Events, decide
+from domain.order.events import OrderEvent
 from domain.order.group import RULES_FAILED
 from domain.order.index import lead_of
 from domain.order.order import Order, evolve
@@ -28,7 +31,7 @@ UNRULED: Final = Rules(on_lot=lambda symbol, quantity: quantity, tradable=lambda
 class Landed(msgspec.Struct, frozen=True):
     """The result of one command, once on disk. If it changed nothing, `seq` is the order's last commit.
 
-    A refusal is for the caller only: it is among `events`, but not in the journal.
+    A refusal is for the caller only: it is among `events`, but not in the journal. `parent`: the events are those of this parent.
     """
 
     order: Order | None
@@ -36,11 +39,23 @@ class Landed(msgspec.Struct, frozen=True):
     seq: int
     cum_quantity: Decimal = ZERO
     notional: Decimal = ZERO
+    parent: Parent | None = None
 
 
 def result_of(order: Order, facts: Events) -> Landed:
     """Return the result of a command that changed the order, as it is now. The sequence follows with the commit."""
     return Landed(order, facts, 0, order.cum_quantity, order.notional)
+
+
+def add_together(commits: GroupCommit[OrderEvent], facts: Events, results: Sequence[Landed], done: Done) -> int:
+    """Add the events and those of the results to one commit; return its ticket."""
+    ticket = commits.add((*facts, *(event for each in results for event in each.events)) if results else facts, done)
+    for each in results:
+        if each.order is not None:
+            each.order.commit = ticket
+        if each.parent is not None:
+            each.parent.commit = ticket
+    return ticket
 
 
 Members = dict[str, Order]

@@ -10,10 +10,12 @@ from typing import Final
 import structlog
 
 from adapters.codec import ORDER_COMMITS, encode
+from apps.journal.parent_book import ParentBook
 from apps.journal.watermark import verify_chain
 from apps.runtime.failpoint import failpoint
 from domain.execution.owner import NO_OWNER, owner_of
 from domain.order import events as e
+from domain.order.algo import CHILD
 from domain.order.holdings import Holdings, Key
 from domain.order.index import OrderFilter, Orders, lead_of, note, reported_by
 from domain.order.interning import Shared
@@ -46,7 +48,7 @@ class OrderRepository:
 
     def __init__(self, store: OrderStore, shards: Shards = ONE_SHARD) -> None:
         self._store = store
-        self._shards = shards
+        self.shards = shards
         self._dirty: dict[str, int] = {}
         self._saving: dict[str, int] = {}
         """Orders that a thread is writing to the store. Until it has finished, a read of the store may miss them."""
@@ -56,6 +58,7 @@ class OrderRepository:
         self.latest = 0
         """The highest timestamp that a recovery read: of the last commit, of replayed events, of open orders."""
         self.orders = Orders()
+        self.parents = ParentBook(store)
         self.holdings = Holdings()
         """The holdings of accounts, including commits that are not on disk yet."""
         self._recorded = Holdings()
@@ -84,6 +87,8 @@ class OrderRepository:
     def members(self, group_id: str) -> dict[str, Order]:
         """Return the orders of a list by id, from memory and the store; empty if there is no such list. Unavailable."""
         here = self.orders.groups.get(group_id, {})
+        if not here and self.parents.find(group_id) is not None:
+            return {}  # its children may be thousands, and are no list
         if (lead := lead_of(here)) is not None and not _missing(lead, here):
             return dict(here)
         found = {order.order_id: order for order in self._store.members(group_id)} | here
@@ -93,7 +98,7 @@ class OrderRepository:
 
     def named(self, account: str, client_order_id: str) -> Order | None:
         """Return the order that the client called so, at its submit or at a replace. Unavailable."""
-        order = self.find(self._shards.order_id(account, client_order_id))
+        order = self.find(self.shards.order_id(account, client_order_id))
         return self.replaced_as(account, client_order_id) if order is None else order
 
     def replaced_as(self, account: str, client_order_id: str) -> Order | None:
@@ -123,6 +128,8 @@ class OrderRepository:
     def landed(self, order: Order | None, events: Iterable[e.OrderEvent], seq: int) -> None:
         """Note that these events of an order are on disk, in the commit at `seq`."""
         self._note(order, events, seq)
+        if order is not None and order.role == CHILD and (parent := self.parents.by_id.get(order.group_id)) is not None:
+            self.parents.landed(parent, seq, own=False)
         for event in events:
             if type(event) is e.OrderFilled or type(event) is e.TradeBusted:
                 if order is not None and order.reduce_only:
@@ -168,7 +175,7 @@ class OrderRepository:
                 self._replay(recorded.head, ORDER_COMMITS.read(recorded).events)
             failpoint("during_recovery")
             head = batch[-1].head
-            if len(self._dirty) >= DIRTY_MAX:
+            if len(self._dirty) + len(self.parents.dirty) >= DIRTY_MAX:
                 changed = self.unsaved()
                 await self._save(lambda head=head: (head, 0))  # type: ignore[misc]
                 for order in changed:
@@ -183,6 +190,7 @@ class OrderRepository:
         stored = await asyncio.to_thread(self._store.load)
         self.orders, self._dirty, self._saving, self._report_seqs, self.owner = Orders(), {}, {}, {}, NO_OWNER
         self._absent = {}
+        self.parents.restart()
         self.holdings, self._recorded, self._moved, self._held_at = Holdings(), Holdings(), set(), 0
         if stored is None or not await _belongs(stored, journal):
             await asyncio.to_thread(self._store.clear)
@@ -192,6 +200,7 @@ class OrderRepository:
         self._report_seqs, self.owner = dict(stored.report_seqs), stored.owner
         self.holdings, self._recorded, self._held_at = Holdings(stored.held), Holdings(stored.held), stored.head.seq
         self.orders.states.update({State(status): count for status, count in stored.counts.items()})
+        self.parents.restart(stored.parents)
         for order in stored.open:
             self.orders.adopt(order)
             self.latest = max(self.latest, order.updated_at)
@@ -210,22 +219,32 @@ class OrderRepository:
         seq, seen = head.seq, dict[str, bool]()
         for event in events:
             if isinstance(event, e.OF_NO_ORDER):
-                self.owner = owner_of(event, head.n) if isinstance(event, e.ShardTaken) else self.owner
+                self._replay_other(event, head, seen)
                 continue
             order = self.find(event.order_id)
             if event.order_id not in seen:
                 seen[event.order_id] = order is not None and bool(order.seqs) and order.seqs[-1] >= seq
             if not seen[event.order_id]:
-                self._note(self._evolve(order, (event,)), (event,), seq)
+                order = self._evolve(order, (event,))
+                self._note(order, (event,), seq)
+            if order is not None and order.role == CHILD:
+                self.parents.replay_child(order, event, seq, seen)
             if seq > self._held_at and isinstance(event, TRADES):
                 self.holdings.apply(event)
                 self._record(event)
+
+    def _replay_other(self, event: e.OrderEvent, head: Head, seen: dict[str, bool]) -> None:
+        """Apply an event that belongs to no order."""
+        if isinstance(event, e.ShardTaken):
+            self.owner = owner_of(event, head.n)
+        elif isinstance(event, e.AnyAlgoEvent):
+            self.parents.replay(event, head.seq, seen)
 
     async def run(self, durable: Durable) -> None:
         """Save changes until cancelled."""
         while True:
             await asyncio.sleep(SAVE_EVERY_S)
-            if self._dirty and not await self._save(durable):
+            if (self._dirty or self.parents.dirty) and not await self._save(durable):
                 await asyncio.sleep(SAVE_RETRY_S)
 
     async def _save(self, durable: Durable) -> bool:
@@ -236,11 +255,14 @@ class OrderRepository:
         rows = [(copy(order), encode(order)) for order in orders]  # copied, because the orders change while the thread writes them
         self._dirty = {order_id: seq for order_id, seq in self._dirty.items() if order_id not in taken}
         self._saving = taken
-        checkpoint = min(self._dirty.values(), default=head.seq + 1) - 1
+        taken_parents, parents = self.parents.take(ticket)
+        checkpoint = min((*self._dirty.values(), *self.parents.dirty.values()), default=head.seq + 1) - 1
         reports, owner = dict(self._report_seqs), self.owner
         moved, self._moved = self._moved, set()
         held = {key: self._recorded.of(key) for key in moved}
-        save = partial(self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports, owner=owner, held=held)
+        save = partial(
+            self._store.save, rows, checkpoint=checkpoint, head=head, report_seqs=reports, owner=owner, held=held, parents=parents
+        )
         try:
             await asyncio.to_thread(save)
         except Unavailable as trouble:
@@ -248,10 +270,13 @@ class OrderRepository:
             log.warning("the order store cannot be written: orders stay in memory", reason=str(trouble), unsaved=len(taken))
             self._dirty.update({order_id: min(seq, self._dirty.get(order_id, seq)) for order_id, seq in taken.items()})
             self._moved |= moved
+            self.parents.saved(taken_parents, ticket, failed=True)
             return False
         finally:
             self._saving = {}
-        self._forget(orders, durable()[1])
+        ticket = durable()[1]
+        self._forget(orders, ticket)
+        self.parents.saved(taken_parents, ticket, failed=False)
         return True
 
     def _forget(self, saved: Iterable[Order], ticket: int) -> None:

@@ -10,17 +10,20 @@ import structlog
 
 from adapters.codec import ORDER_COMMITS
 from adapters.memory import MemoryOrderStore
+from apps.journal.algo_reactions import BOUNDS, AlgoBounds, AlgoReactions
 from apps.journal.commit_feed import CommitFeed
 from apps.journal.event_time import EventClock
-from apps.journal.group_commit import Done, GroupCommit, Outcome, Pace
-from apps.journal.list_reactions import UNRULED, ListReactions, result_of, waiting_for
+from apps.journal.group_commit import GroupCommit, Outcome, Pace
+from apps.journal.list_reactions import UNRULED, ListReactions, add_together, result_of, waiting_for
 from apps.journal.list_reactions import Landed as Landed
 from apps.journal.order_repository import TRADES, OrderRepository
+from apps.journal.parent_commands import ParentCommands
 from apps.journal.repetition import RepetitionFilter
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
 from domain.execution.owner import UNIT, Owner, owner_of
 from domain.groups.contingency import Rules
 from domain.order import events as e
+from domain.order.algo import CHILD
 from domain.order.commands import DoubtRoute, ExeqCommand, OrderCommand, RecordList, SubmitOrder, TakeShard, TriggerOrder
 from domain.order.decider import Events, decide
 from domain.order.holdings import Key
@@ -74,10 +77,11 @@ class ShardHost:
         negative_prices: Set[str] = frozenset(),
         rules: Rules = UNRULED,
         shards: Shards = ONE_SHARD,
+        bounds: AlgoBounds = BOUNDS,
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
 
-        `rules`: what the rules of lists depend on.
+        `rules`: what the rules of lists depend on. `bounds`: of parents.
 
         `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
         """
@@ -94,6 +98,8 @@ class ShardHost:
         self.stamps = EventClock(clock)
         self.book = OrderRepository(store or MemoryOrderStore(), shards)
         self._lists = ListReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, rules)
+        self._algos = AlgoReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, bounds)
+        self.parents = ParentCommands(self.book, self._algos, lambda: self._commits, self._all_landed)
         self._taking = False
         self.recoveries = 0
         self.on_landed: Callable[[Landed], None] = lambda landed: None
@@ -203,8 +209,12 @@ class ShardHost:
             then(Unavailable("the order journal is not available"))
             return
         try:
-            order = self.book.find(command.order_id)
-            members = self._lists.members(order) if order is not None and order.group_id else None
+            order, members, parent = self.book.find(command.order_id), None, None
+            if order is not None and order.group_id:
+                if order.role == CHILD:
+                    parent = self.book.parents.find(order.group_id)
+                else:
+                    members = self._lists.members(order)
         except Unavailable as trouble:
             then(trouble)
             return
@@ -228,11 +238,15 @@ class ShardHost:
         if facts:
             if members is not None:
                 reactions = self._lists.follow(members, facts)
+            elif parent is not None and order is not None:
+                reactions = self._algos.child_moved(parent, order, facts)
             if order is not None and self.book.orders.reducing:
                 reactions = [*reactions, *self._reactions(order, facts)]
-            ticket = self._add(commits, facts, reactions, landed)
+            ticket = add_together(commits, facts, reactions, landed)
             if order is not None:
                 order.commit = ticket
+            if parent is not None:
+                parent.commit = ticket
         elif order is None or order.commit <= commits.durable:
             commits.when_proven(order.seqs[-1] if order else 0, landed)
         else:
@@ -245,7 +259,7 @@ class ShardHost:
             return 0
         reactions = self._reduced(key, ())
         if reactions:
-            self._add(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
+            add_together(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
         return len(reactions)
 
     def submit_list(self, legs: Sequence[SubmitOrder], record: RecordList, then: Callable[[Landed | IdTaken | Unavailable], None]) -> None:
@@ -268,7 +282,7 @@ class ShardHost:
             self._all_landed(made, outcome)
             then(outcome if isinstance(outcome, Unavailable) else Landed(made[-1].order, (), outcome))
 
-        self._add(commits, (), made, landed)
+        add_together(commits, (), made, landed)
 
     def look_at(self, group_id: str) -> int:
         """Apply the rules of a list without an event: a refused request is repeated. Return how many orders changed. Unavailable."""
@@ -277,7 +291,7 @@ class ShardHost:
             return 0
         reactions = self._lists.follow(self.book.members(group_id), ())
         if reactions:
-            self._add(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
+            add_together(commits, (), reactions, lambda outcome: self._all_landed(reactions, outcome))
         return len(reactions)
 
     def _reactions(self, order: Order, facts: Events) -> Sequence[Landed]:
@@ -302,15 +316,6 @@ class ShardHost:
                 found.append(result_of(order, facts))
         followed = [self._lists.follow_reduced(cut.order, cut.events) for cut in found if cut.order is not None and cut.order.group_id]
         return [*found, *chain.from_iterable(followed)]
-
-    @staticmethod
-    def _add(commits: GroupCommit[e.OrderEvent], facts: Events, reactions: Sequence[Landed], done: Done) -> int:
-        """Add the events and the reactions to one commit; return its ticket."""
-        ticket = commits.add((*facts, *(event for each in reactions for event in each.events)) if reactions else facts, done)
-        for each in reactions:
-            if each.order is not None:
-                each.order.commit = ticket
-        return ticket
 
     def _all_landed(self, reactions: Sequence[Landed], outcome: Outcome) -> None:
         for each in reactions:
@@ -348,9 +353,11 @@ class ShardHost:
         if isinstance(outcome, Unavailable):
             then(outcome)
             return
-        if recorded:
+        if recorded and came.parent is not None:
+            self.book.parents.landed(came.parent, outcome, own=True)
+        elif recorded:
             self.book.landed(came.order, came.events, outcome)
-        result = Landed(came.order, came.events, outcome, came.cum_quantity, came.notional)
+        result = Landed(came.order, came.events, outcome, came.cum_quantity, came.notional, came.parent)
         try:
             then(result)
         finally:

@@ -7,6 +7,7 @@ from itertools import cycle
 from typing import Final
 
 from apps.live_gateway.flush_marker import FlushMarker
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
 from domain.market.prints import Prints
 from domain.market.quotes import Quote
@@ -27,8 +28,9 @@ PAUSE_S: Final = 0.005
 class QuotedVenues:
     """Passes quotes, and prints of a recorded market, to all hosts, in the order of their names."""
 
-    def __init__(self, hosts: Mapping[str, VenueHost]) -> None:
+    def __init__(self, hosts: Mapping[str, VenueHost], trades: SimulatedTrades) -> None:
         self.hosts = [hosts[name] for name in sorted(hosts)]
+        self.trades = trades
 
     def show(self, quote: Quote, at: int) -> None:
         for host in self.hosts:
@@ -37,6 +39,7 @@ class QuotedVenues:
     def trade(self, prints: Prints) -> None:
         for host in self.hosts:
             host.trade(prints.symbol, prints.prints)
+        self.trades.traded(prints.symbol, prints.prints)
 
     async def room(self) -> None:
         """Wait until each venue can take a quote or a print without dropping an older one."""
@@ -64,7 +67,9 @@ async def simulate(markets: Sequence[Iterator[Quote]], venues: QuotedVenues, clo
         venues.show(next(market), clock.now_ns())
     for market in cycle(markets):
         await asyncio.sleep(interval_s / len(markets))
-        venues.show(next(market), clock.now_ns())
+        quote = next(market)
+        venues.show(quote, clock.now_ns())
+        venues.trades.quoted(quote)
 
 
 class Recording:

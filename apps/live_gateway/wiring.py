@@ -27,6 +27,7 @@ from apps.live_gateway.request_handler import RequestHandler
 from apps.live_gateway.routes import gateway_routes
 from apps.live_gateway.session import Sessions
 from apps.live_gateway.simulated_closes import keep_closes
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
 from apps.live_gateway.views import venue_stats
 from apps.runtime import metrics, tasks
@@ -74,7 +75,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
         chassis.spawn(host.watch, tasks.FOREIGN, name)
         await host.ready.wait()
 
-    audience = QuotedVenues(hosts)
+    audience = QuotedVenues(hosts, SimulatedTrades(hosts, publisher.put, clock))
     recording = Recording(rows, audience, sent) if rows is not None else None
     stepped = recording if settings.quotes.speed == "stepped" else None
     intake = RequestHandler(hosts)

@@ -1,6 +1,7 @@
 """`oms.commands.<shard>`: commands of other services, in lists. The reply holds one answer per command."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -12,8 +13,9 @@ from adapters.codec import decoder, encode
 from apps.connections.unit import Answered
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import CommandRefused, Landed, ShardHost
+from apps.oms.child_spawner import ChildSpawner
 from domain.execution.owner import named
-from domain.order.commands import CommandAnswer, ExeqCommand, ServiceCommand, TakeShard
+from domain.order.commands import AlgoServiceCommand, CommandAnswer, ExeqCommand, ServiceCommand, TakeShard
 from domain.order.events import TransitionRefused
 from domain.ports import Unavailable
 from domain.values import IDENTIFIER
@@ -28,9 +30,10 @@ _COMMANDS: Final = decoder(list[ServiceCommand])
 class CommandHandler:
     """Executes lists of commands. A command for an unknown order is refused and does not affect the others."""
 
-    def __init__(self, host: ShardHost, publisher: Publisher, *, failed: Callable[[str], None]) -> None:
+    def __init__(self, host: ShardHost, children: ChildSpawner, publisher: Publisher, *, failed: Callable[[str], None]) -> None:
         """`failed` ends the process."""
         self._host = host
+        self._children = children
         self._publisher = publisher
         self._failed = failed
 
@@ -52,7 +55,7 @@ class CommandHandler:
     def perform(self, commands: Sequence[ServiceCommand], answered: Answered) -> None:
         """Decide each command now; call `answered` once, with all answers, when the last one is available."""
         try:
-            Batch(answered, len(commands)).run(self._host, commands)
+            Batch(answered, len(commands)).run(self._host, self._children, commands)
         except Exception as error:  # noqa: BLE001 - the NATS client would swallow it: end the process instead
             self._failed(f"commands cannot be executed: {error!r}")
 
@@ -69,7 +72,7 @@ class Batch:
         self._answers: list[CommandAnswer] = [_NONE] * count
         self._open = count
 
-    def run(self, host: ShardHost, commands: Sequence[ServiceCommand]) -> None:
+    def run(self, host: ShardHost, children: ChildSpawner, commands: Sequence[ServiceCommand]) -> None:
         if not commands:
             self._answered([])
         for place, command in enumerate(commands):
@@ -79,6 +82,8 @@ class Batch:
                 host.take(command, lambda outcome, place=place: self._put(place, _answer(outcome)))  # type: ignore[misc]
             elif host.ready and isinstance(command, ExeqCommand) and host.is_stale(command):
                 self._put(place, CommandAnswer(ok=False, code="stale_sender", epoch=host.book.owner.epoch))
+            elif isinstance(command, AlgoServiceCommand):
+                children.take(command, partial(self._put, place))
             elif host.ready and _unknown(host, command.order_id):
                 self._put(place, CommandAnswer(ok=False, code="order_not_found"))
             else:

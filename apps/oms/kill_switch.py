@@ -8,6 +8,8 @@ from typing import Any, Final
 import structlog
 
 from apps.journal.shard_host import ShardHost
+from domain.order.algo import LIVE
+from domain.order.algo_commands import CancelAlgo
 from domain.order.commands import CancelOrder, Terms
 from domain.order.lifecycle import State
 from domain.order.order import RISK_CONTROL, Order
@@ -51,10 +53,20 @@ class OmsKillSwitch:
                 await asyncio.sleep(READY_EVERY_S)
                 continue
             self._changed.clear()
+            self._end_forbidden()
             await self._cancel_forbidden()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(AGAIN_S):  # wait_for can lose a cancellation that coincides with the event
                     await self._changed.wait()
+
+    def _end_forbidden(self) -> None:
+        """End the parents that a control forbids to trade: they cancel their children, and no slice follows."""
+        for parent in list(self._host.book.parents.by_id.values()):
+            reason = self._controls.forbids(parent.account, parent.symbol) if parent.state in LIVE else None
+            if reason is not None:
+                log.warning("a parent is ended", algo_id=parent.algo_id, reason=reason)
+                command = CancelAlgo(order_id=parent.algo_id, source=RISK_CONTROL, reason=reason)
+                self._host.parents.execute(command, lambda outcome: None)
 
     async def _cancel_forbidden(self) -> None:
         found, candidates = 0, list(self._candidates())

@@ -6,7 +6,7 @@ from typing import Final, Protocol, TypeVar
 
 from apps.oms.bounded_reads import BoundedReads
 from domain.market.bar_history import MarketBar, Timeframe
-from domain.market.tick_history import TickSpan, VenueQuote, VenueTrade
+from domain.market.tick_history import TickSpan, TickTable, VenueQuote, VenueTrade
 
 T = TypeVar("T")
 
@@ -29,6 +29,9 @@ class MarketReader(Protocol):
 
     async def quotes_of(self, symbol: str, span: TickSpan, limit: int) -> list[VenueQuote]:
         """Return at most `limit` quotes of a span, in its order. Raises Unavailable."""
+
+    async def kept_since(self, ticks: TickTable) -> int | None:
+        """Return the first day that still has its ticks, nanoseconds UTC; None if none was dropped. Raises Unavailable."""
 
 
 class RecordedMarket(Protocol):

@@ -81,13 +81,14 @@ class OrderReads:
 
     async def proven(self, id_: str) -> None:
         """Wait until memory is known to match the journal of the shard that this id of an order or list names. Refusal 503."""
-        await self._proven(self._hosts.of_id(id_))
+        await self.proven_by(self._hosts.of_id(id_))
 
     async def proven_of(self, account: str) -> None:
         """Wait until memory is known to match the journal of the account's shard. Refusal 503."""
-        await self._proven(self._hosts.of(account))
+        await self.proven_by(self._hosts.of(account))
 
-    async def _proven(self, host: ShardHost) -> None:
+    async def proven_by(self, host: ShardHost) -> None:
+        """Wait until the memory of this shard is known to match its journal. Refusal 503."""
         if not host.ready:
             raise unavailable("the order journal is not available", unknown=False)
         try:

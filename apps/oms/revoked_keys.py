@@ -1,4 +1,4 @@
-"""Cancels the open orders of an account after a key of it was revoked with `cancel_orders`."""
+"""Cancels the open orders and the algos of an account after a key of it was revoked with `cancel_orders`."""
 
 import asyncio
 from typing import Final
@@ -8,6 +8,8 @@ import structlog
 from apps.journal.shard_host import ShardHost
 from domain.access.events import AccessChange, KeyRevoked
 from domain.access.keys import KeyRing
+from domain.order.algo import LIVE
+from domain.order.algo_commands import CancelAlgo
 from domain.order.commands import CancelOrder
 from domain.order.lifecycle import State
 
@@ -38,7 +40,10 @@ class RevokedKeys:
             account = await self._accounts.get()
             while not self._host.ready:  # noqa: ASYNC110 - it recovers from the journal meanwhile
                 await asyncio.sleep(READY_EVERY_S)
+            parents = [each for each in self._host.book.parents.by_id.values() if each.account == account and each.state in LIVE]
+            for parent in parents:
+                self._host.parents.execute(CancelAlgo(order_id=parent.algo_id, source=SOURCE, reason=REASON), lambda outcome: None)
             orders = [order for order in self._host.orders.open_of(account) if order.status is not State.PENDING_CANCEL]
             for order in orders:
                 self._host.execute(CancelOrder(order_id=order.order_id, source=SOURCE, reason=REASON), lambda outcome: None)
-            log.warning("open orders of an account are cancelled: a key was revoked", account=account, orders=len(orders))
+            log.warning("orders of an account are cancelled: a key was revoked", account=account, orders=len(orders), algos=len(parents))

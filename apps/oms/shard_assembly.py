@@ -12,12 +12,15 @@ from adapters.codec import ORDER_COMMITS
 from adapters.order_streams import SHARDS
 from apps.connections import journals, nats, stores
 from apps.connections.unit import Unit
+from apps.journal.algo_reactions import AlgoBounds
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.shard_hosts import Hosts, hosts_of
 from apps.journal.watermark import Mark
 from apps.oms.alarms import OrderAlarms
+from apps.oms.algo_upkeep import AlgoUpkeep
 from apps.oms.alpaca.recent_fills import RecentFills
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.kill_switch import OmsKillSwitch
@@ -65,6 +68,7 @@ class ShardParts(NamedTuple):
     revoked: RevokedKeys
     reduce_only: ReduceOnly
     lists: ListUpkeep
+    algos: AlgoUpkeep
 
     @property
     def name(self) -> str:
@@ -92,12 +96,14 @@ class OrderShards:
         for each in self.parts:
             each.switch.known = known
 
-    async def start(self, chassis: Chassis[OmsSettings], client: Client, publisher: Publisher, unit: Unit | None) -> None:
+    async def start(
+        self, chassis: Chassis[OmsSettings], client: Client, children: ChildSpawner, publisher: Publisher, unit: Unit | None
+    ) -> None:
         """Accept reports and commands: over NATS, and by a direct call from services in this process. Start the tasks."""
         for each in self.parts:
             await each.sessions.start()
         for each in self.parts:
-            handler = CommandHandler(each.host, publisher, failed=chassis.fail)
+            handler = CommandHandler(each.host, children, publisher, failed=chassis.fail)
             await handler.start(client, each.host.shard)
             if unit is not None:
                 unit.performs[each.host.shard] = handler.perform
@@ -109,7 +115,12 @@ class OrderShards:
             chassis.spawn(each.revoked.run, tasks.REVOKED_KEYS, each.name)
             chassis.spawn(each.reduce_only.run, tasks.REDUCE_ONLY, each.name)
             chassis.spawn(each.lists.run, tasks.LISTS, each.name)
-        for series in ([each.reduce_only.series for each in self.parts], [each.lists.series for each in self.parts]):
+            chassis.spawn(each.algos.run, tasks.PARENTS, each.name)
+        for series in (
+            [each.reduce_only.series for each in self.parts],
+            [each.lists.series for each in self.parts],
+            [each.algos.series for each in self.parts],
+        ):
             metrics_page.read(chassis.registry, metrics_page.by_shard(series))
         metrics_page.read(chassis.registry, metrics_page.by_shard([partial(_series, each) for each in self.parts]))
 
@@ -175,6 +186,7 @@ def _parts(
         RevokedKeys(host, chassis.keys),
         ReduceOnly(host),
         ListUpkeep(host, settings.groups.exclusive_wait_ms / 1000),
+        AlgoUpkeep(host, common.clock),
     )
 
 
@@ -195,6 +207,7 @@ def _host(
         negative_prices=negative,
         rules=list_rules(common.instruments, common.controls, shards),
         shards=shards,
+        bounds=AlgoBounds(settings.groups.slices_max, settings.groups.refusals_max),
     )
 
 
@@ -236,6 +249,7 @@ def _stats(parts: ShardParts) -> dict[str, Any]:
         "controls": parts.switch.stats(),
         "reduce_only": parts.reduce_only.stats(),
         "lists": parts.lists.stats(),
+        "algos": parts.algos.stats(),
     }
 
 

@@ -160,6 +160,10 @@ class TermsReader:
         """Return the opening or closing that an order submitted now is for; None if there is none: `denial` gives the reason."""
         return self._rules.auction(symbol, time_in_force)
 
+    def arrival(self, symbol: str, side: Side) -> Candidate | None:
+        """Return the fresh quote that an order of this side would meet now; None without one."""
+        return self._touching(symbol, side)
+
     def may_be_negative(self, symbol: str) -> bool:
         instrument = self._instruments.get(symbol)
         return instrument is not None and instrument.negative_prices

@@ -1,7 +1,7 @@
 """Wiring of oms: builds its parts and connects them."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -10,12 +10,12 @@ from prometheus_client.core import Metric
 
 from adapters.clock import SystemClock
 from apps.connections import access, control_journal, feeds, nats, stores
-from apps.connections.order_rules import hours_of, icebergs_of
+from apps.connections.order_rules import calendars_of, hours_of, icebergs_of
 from apps.connections.past import PAST_MAX_S, WAITING_MAX
 from apps.connections.unit import Unit
 from apps.journal.publisher import Publisher
 from apps.journal.shard_hosts import Hosts
-from apps.oms import admin, equity, history_client, instrument_list, list_routes, settle
+from apps.oms import admin, algo_assembly, equity, history_client, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.admin import Admin
 from apps.oms.alarms import OrderAlarms
@@ -51,7 +51,6 @@ from domain.execution.auctions import auction_of
 from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.quotes import Market
-from domain.market.trading_hours import Calendar
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
@@ -74,7 +73,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
     market, controls, metrics = Market(), Controls(), OmsMetrics(chassis.registry)
     alarms, recent, publisher = OrderAlarms(metrics), RecentFills(), Publisher(client)
-    common = ShardContext(instruments, venues, _calendars(venues.values()), controls, clock, metrics, alarms, recent)
+    common = ShardContext(instruments, venues, calendars_of(venues.values()), controls, clock, metrics, alarms, recent)
     shards = await order_shards(chassis, client, writer, unit, common)
     chassis.ready.set("journal", settings.nats.shards > 1, "recovering")  # each of several shards has a check of its own
     hosts, switch = shards.hosts, shards.parts[0].switch
@@ -86,7 +85,7 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     intake = _intake(settings, hosts, risk, switch)
     await risk.start()
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_NOTICES)
-    await shards.start(chassis, client, publisher, unit)
+    await shards.start(chassis, client, algo_assembly.spawner(chassis, hosts, intake, risk), publisher, unit)
     chassis.spawn(lambda: _await_risk(chassis, risk, instruments), tasks.AWAIT_RISK)
     past, verification = _helper_processes(chassis)
     positions_upkeep = _upkeep(chassis)
@@ -95,14 +94,14 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     reads, keys = OrderReads(hosts, chassis.keys.owner_of), chassis.keys
     replaces, reader = ReplaceHandler(hosts, risk, instruments, intake.forbidden), _reader(chassis, instruments, venues, market, clock)
     routes = router(hosts, reads, accounts, replaces, instruments, keys.may_trade)
-    _include(routes, instrument_list.router(instruments, venues, controls.listings), admin.router(Admin(verification)))
     lists = ListHandler(hosts, intake, risk, settings.groups.lists_open_max_per_account)
-    routes.include_router(list_routes.router(lists, list_routes.ListReads(hosts, reads, keys.owner_of), reader, clock))
-    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks}
+    algos = algo_assembly.routes(settings.groups, hosts, intake, risk, reads, reader, instruments, common.calendars, clock, keys.owner_of)
+    listed = list_routes.router(lists, list_routes.ListReads(hosts, reads, keys.owner_of), reader, clock)
     negative, two = negative_prices(instruments.values()), settings.order_management.settle_second_person == "required"
-    routes.include_router(settle.router(hosts, reads, negative, clock, two))
-    assets = AssetBook(instruments.values(), common.calendars)
-    tables = _tables(chassis, routes, clock)
+    catalogue, settled = instrument_list.router(instruments, venues, controls.listings), settle.router(hosts, reads, negative, clock, two)
+    _include(routes, catalogue, admin.router(Admin(verification)), listed, algos, settled)
+    kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks}
+    assets, tables = AssetBook(instruments.values(), common.calendars), _tables(chassis, routes, clock)
     parts = FacadeParts(hosts, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, *tables)
 
     async def stop_intake() -> None:
@@ -182,11 +181,6 @@ def _reader(
         auction,
         Shards(chassis.settings.nats.shards),
     )
-
-
-def _calendars(venues: Iterable[VenueSettings]) -> dict[str, list[Calendar]]:
-    """Collect the trading hours of every venue of a symbol: the day of an unrouted order ends when the last of them closes."""
-    return {symbol: list(by_venue.values()) for symbol, by_venue in hours_of(venues).items()}
 
 
 def _helper_processes(chassis: Chassis[OmsSettings]) -> tuple[HelperProcess, HelperProcess | None]:

@@ -158,6 +158,7 @@ def limits_of(checks: RiskChecksSection) -> Limits:
         enabled=frozenset(checks.enabled),
         order_notional_max=checks.max_order_size_usd,
         order_quantity_max=checks.max_order_size_shares,
+        algo_notional_max=checks.algo_order_usd_max,
         position_notional_max=checks.max_position_size_usd,
         concentration_max=_fraction(checks.max_concentration_pct),
         buying_power_initial=checks.initial_buying_power_usd,

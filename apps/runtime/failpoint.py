@@ -13,6 +13,8 @@ POINTS: Final = (
     "before_append",  # decided in memory, nothing sent to the journal
     "after_append",  # on disk and acknowledged, nothing published or answered
     "after_risk",  # risk approved and reserved, nothing journaled
+    "before_slice",  # exeq has decided a slice of a parent, oms was not asked for it
+    "after_slice",  # oms has answered that the slice and its child are on disk
     "before_send",  # exeq read the route back from the journal, nothing sent to the venue
     "before_report",  # the venue's decision is journaled, nothing published
     "before_publish",  # a notification, or a request to a venue, is about to be published

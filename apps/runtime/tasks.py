@@ -60,6 +60,8 @@ FORBIDDEN: Final = _vital("what is forbidden", "open orders that a kill switch f
 REVOKED_KEYS: Final = _housekeeping("revoked keys", "open orders of an account whose key was revoked are cancelled a little later")
 REDUCE_ONLY: Final = _housekeeping("reduce only", "a venue that refused to cut or cancel a reduce-only order is asked again a little later")
 LISTS: Final = _housekeeping("lists", "a waiting stop is released, and what a venue refused to a list is asked again, a little later")
+PARENTS: Final = _housekeeping("parents", "a parent whose time is over ends, and a refused cancel of its child is repeated, a little later")
+CHILDREN: Final = _vital("children", "requests of exeq for slices are not answered: the next process answers them when they are sent again")
 AWAIT_RISK: Final = _housekeeping("first word from risk", "oms is ready a little later")
 POSITIONS_UPKEEP: Final = _housekeeping("positions upkeep", "Valkey is compared with the journal at the next interval")
 ALPACA_UPDATES: Final = _housekeeping(
@@ -87,7 +89,9 @@ EXECUTOR: Final = _vital("executor", "nothing would be routed, without a notice"
 VENUES_UPKEEP: Final = _housekeeping("venues upkeep", "venues are compared with the journal at the next interval")
 DOUBTS: Final = _housekeeping("doubts", "silent routes are queried, and cancels repeated, a little later; nothing is sent twice")
 STOPS: Final = _housekeeping("stops", "stop orders are triggered a little later")
+TRADE_PRINTS: Final = _housekeeping("trade prints", "trailing stops on the last trade follow it a little later")
 TIMED: Final = _housekeeping("timed orders", "orders for an opening or closing are routed a little later, or expire with the session")
+ALGOS: Final = _housekeeping("algos", "slices that were missed are made up for by the rule of their parent")
 
 # live-gateway
 VENUE: Final = _vital("venue", "the venue's memory differs from its journal: it is read again")
@@ -134,6 +138,8 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         REVOKED_KEYS,
         REDUCE_ONLY,
         LISTS,
+        PARENTS,
+        CHILDREN,
         AWAIT_RISK,
         POSITIONS_UPKEEP,
         ALPACA_UPDATES,
@@ -172,7 +178,9 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         LOCAL_SWITCHES,
         DOUBTS,
         STOPS,
+        TRADE_PRINTS,
         TIMED,
+        ALGOS,
         VENUES_UPKEEP,
         SNAPSHOTS,
         MARK,

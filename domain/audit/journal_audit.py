@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from domain.audit.list_rests import ListRests
 from domain.audit.stakes import Stake
 from domain.order import events as e
 from domain.order.group import DOUBLE_EXIT
@@ -110,6 +111,7 @@ class Audit:
         self.reports: dict[str, int] = {}
         self.open: Counter[str] = Counter()
         self.stakes: defaultdict[tuple[str, str], Stake] = defaultdict(Stake)
+        self._rests = ListRests(self._found, self.stakes)
 
     def violated(self, name: str, where: object, what: str) -> None:
         if len(self.violations) < VIOLATIONS_MAX:
@@ -170,8 +172,13 @@ class Audit:
         line.refused = isinstance(event, e.CancelRejected | e.ReplaceRejected)
         line.order = evolve(line.order, event)
         self._count(line)
+        self._rests.take(event)
         self._summed(line, event, seq, before, cum)
         self._positions(event, seq)
+
+    def _found(self, order_id: str) -> tuple[Order, Decimal | None]:
+        line = self.lines[order_id]
+        return line.order, line.price
 
     def _kept_aside(self, event: e.ReportQuarantined) -> None:
         with contextlib.suppress(msgspec.DecodeError):  # an unreadable report names no trade

@@ -11,6 +11,7 @@ import msgspec
 
 from domain.audit.journal_audit import ObservedCommit, Violation
 from domain.order import events as e
+from domain.order.algo import CHILD
 from domain.order.group import DOUBLE_EXIT, HELD_ROLES, KILLED, ListType, Role, Trigger
 from domain.order.lifecycle import State
 from domain.order.order import RISK_CONTROL, Order, evolve
@@ -51,7 +52,7 @@ class ListAudit:
     def take(self, commit: ObservedCommit) -> Iterator[Violation]:
         """Check the next commit."""
         before = {order_id: self._orders[order_id].status for order_id in self._touched(commit)}
-        known = {each.order_id for each in commit.events if isinstance(each, e.OrderSubmitted) and each.group_id}
+        known = {each.order_id for each in commit.events if isinstance(each, e.OrderSubmitted) and _is_of_list(each)}
         for event in commit.events:
             yield from self._event(event, commit.seq)
         for order_id in known:
@@ -66,7 +67,7 @@ class ListAudit:
 
     def _event(self, event: e.OrderEvent, seq: int) -> Iterator[Violation]:
         order = self._orders.get(event.order_id)
-        if (isinstance(event, e.OrderSubmitted) and event.group_id) or order is not None:
+        if (isinstance(event, e.OrderSubmitted) and _is_of_list(event)) or order is not None:
             if isinstance(event, e.OrderQueued) and order is not None and order.status is State.RISK_CHECKED:
                 yield from self._released(order, seq)
             order = self._orders[event.order_id] = evolve(order, event)
@@ -160,6 +161,10 @@ class ListAudit:
             first = order.cum_quantity and not found.submitted.reduce  # it has traded before, so it is the others that are cancelled
             if not order.closed and not first:
                 yield Violation("list_other", str(commit.seq), f"order {order.order_id} works on unchanged beside a trade of its list")
+
+
+def _is_of_list(event: e.OrderSubmitted) -> bool:
+    return bool(event.group_id) and event.role != CHILD
 
 
 def check_lists(commits: Iterable[ObservedCommit], lots: Mapping[str, Decimal] | None = None) -> Iterator[Violation]:

@@ -48,6 +48,8 @@ class Stake(msgspec.Struct):
     """A late, unexpected or busted trade, or exits that traded too much: no earlier check could have known."""
     pools: dict[str, Alternatives] = {}
     """By list."""
+    rests: dict[str, Share] = {}
+    """What legs may come to besides their present orders, by their first order: see list_rests.py."""
 
     def count(self, order: Order, price: Decimal | None, *, refused: bool) -> None:
         """Count an open order. `refused`: its last request was, and its list asks again later."""
@@ -68,15 +70,15 @@ class Stake(msgspec.Struct):
 
     def sells_at_worst(self) -> Decimal:
         """Return how much the open orders may sell."""
-        return self.sells + sum((share.quantity for share in self._largest() if share.side is Side.SELL), ZERO)
+        return self.sells + sum((share.quantity for share in self._shares() if share.side is Side.SELL), ZERO)
 
     def buys_at_worst(self, mark: Decimal) -> Decimal:
         """Return what the open orders may buy, in money."""
-        pools = (share.quantity * (mark if share.price is None else share.price) for share in self._largest() if share.side is Side.BUY)
-        return self.buys_notional + self.closing_buys * mark + sum(pools, ZERO)
+        shares = (share.quantity * (mark if share.price is None else share.price) for share in self._shares() if share.side is Side.BUY)
+        return self.buys_notional + self.closing_buys * mark + sum(shares, ZERO)
 
-    def _largest(self) -> list[Share]:
-        return [share for pool in self.pools.values() if (share := pool.largest()) is not None]
+    def _shares(self) -> list[Share]:
+        return [share for pool in self.pools.values() if (share := pool.largest()) is not None] + list(self.rests.values())
 
     def _add(self, order: Order, price: Decimal | None, sign: int) -> None:
         closes = order.role in UNCOUNTED_ROLES

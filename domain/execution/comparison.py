@@ -15,7 +15,7 @@ from domain.values import ZERO, signed
 STATE_VERSION: Final = 1
 """To be raised when the fields of the state stay and their meaning changes."""
 
-WITHOUT_EFFECT: Final = (e.TransitionRefused, e.ReportQuarantined, *e.OF_NO_ORDER)
+WITHOUT_EFFECT: Final[tuple[type[e.Event], ...]] = (e.TransitionRefused, e.ReportQuarantined, *e.OF_NO_ORDER)
 """Events on a forgotten order that change nothing in the comparison."""
 
 

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from domain.order.events import OrderSubmitted
+from domain.order.trail import TrailTrigger
 from domain.values import OrderType, TimeInForce
 
 Held = dict[str, OrderSubmitted]
@@ -21,6 +22,8 @@ class HeldOrders:
         """Orders for an opening or closing, by its time, their symbol and what they wait for."""
         self.trailing: dict[str, Held] = {}
         """Trailing stops, by symbol, with their recorded stop prices. All of them wait here."""
+        self.on_trades: dict[str, set[str]] = {}
+        """Ids of the trailing stops that follow the last trade, by symbol."""
         self.best: dict[str, Decimal] = {}
         """The best price recorded of a trailing stop."""
 
@@ -30,6 +33,8 @@ class HeldOrders:
             self.timed.setdefault((terms.auction.at, terms.symbol, terms.time_in_force), {})[terms.order_id] = terms
         elif terms.order_type is OrderType.TRAILING_STOP:
             self.trailing.setdefault(terms.symbol, {})[terms.order_id] = terms
+            if terms.trail is not None and terms.trail.trigger is TrailTrigger.LAST:
+                self.on_trades.setdefault(terms.symbol, set()).add(terms.order_id)
         elif terms.stop_price is not None and (self._holds_stops or terms.exclusive):
             self.sleeping.setdefault(terms.symbol, {})[terms.order_id] = terms
         else:
@@ -48,3 +53,7 @@ class HeldOrders:
             self.best.pop(terms.order_id, None)
             if not trails:
                 del self.trailing[terms.symbol]
+            if (waiting := self.on_trades.get(terms.symbol)) is not None:
+                waiting.discard(terms.order_id)
+                if not waiting:
+                    del self.on_trades[terms.symbol]

@@ -11,8 +11,10 @@ from domain.execution.held_orders import HeldOrders
 from domain.execution.queue import PriorityQueue
 from domain.execution.venue_health import VenueHealth
 from domain.order import events as e
+from domain.order.algo import Parent
 from domain.order.commands import VenueRequest
 from domain.order.lifecycle import CLOSED, State
+from domain.order.parent_fold import Parents
 from domain.values import OrderType, TimeInForce
 
 ROUTED_KEPT_MAX: Final = 10_000
@@ -21,12 +23,13 @@ ROUTED_KEPT_MAX: Final = 10_000
 STATE_VERSION: Final = 2
 """To be raised when the fields of `ExecutionsState` stay and their meaning changes."""
 OLDER_SHAPES: Final = (
+    "2-ce7639106e9c099c7764984c40b17e50",
     "2-b6e40e7fd9621657b28897953973b22d",
     "2-c6a424703ad3255f42015a1a5fb75660",
     "2-f57ab318a5a586dbecce87cb6d336c1a",
 )
-"""Before orders had auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or epoch.
-Defaults stand for them.
+"""Before parents; before auctions and trails; before replaces had names and orders had lists; and 0.1.0: an OrderRouted had no unit or
+epoch. Defaults stand for them.
 """
 
 
@@ -54,7 +57,7 @@ class Working(msgspec.Struct, array_like=True, gc=False):
 class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The folded state; each tuple is in journal order. `aside`: triggered stops that wait for the other exit of their list.
 
-    `best`: the best prices that the journal has of trailing stops, by order.
+    `best`: the best prices that the journal has of trailing stops, by order. `parents`: those that have not ended, with their `children`.
     """
 
     waiting: tuple[Waiting, ...]
@@ -62,6 +65,8 @@ class ExecutionsState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False)
     routed: tuple[e.OrderRouted, ...]
     aside: tuple[str, ...] = ()
     best: tuple[tuple[str, Decimal], ...] = ()
+    parents: tuple[Parent, ...] = ()
+    children: tuple[tuple[str, str], ...] = ()
 
 
 class Executions:
@@ -87,11 +92,14 @@ class Executions:
         self.refusing: set[str] = set()
         """Venues that rejected too many orders in a row, by the latest events. The router empties it."""
         self.to_replace: list[VenueRequest] = []
+        self.parents = Parents()
+        """The parents that have not ended."""
 
     def state(self) -> ExecutionsState:
         """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
         waiting, working, routed = tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values())
-        return ExecutionsState(waiting, working, routed, tuple(self._aside), tuple(self.held.best.items()))
+        best, parents = tuple(self.held.best.items()), tuple(self.parents.by_id.values())
+        return ExecutionsState(waiting, working, routed, tuple(self._aside), best, parents, self.parents.children())
 
     def restore(self, state: ExecutionsState) -> None:
         """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""
@@ -102,10 +110,13 @@ class Executions:
         self.routed = OrderedDict((routed.order_id, routed) for routed in state.routed)
         self._aside = dict.fromkeys(state.aside)
         self.held.best = dict(state.best)
+        self.parents.restore(state.parents, state.children)
         for waiting in state.waiting:
             self.queue_again(waiting.terms.order_id)
 
     def apply(self, event: e.OrderEvent) -> None:
+        if self.parents.concerns(event):
+            self.parents.follow(event)
         if event.status in CLOSED:
             self._close(event)
             return

@@ -20,7 +20,7 @@ class Level(msgspec.Struct, frozen=True, gc=False):
 
 
 def watched(quote: Quote, side: Side, trigger: TrailTrigger) -> Decimal | None:
-    """Return the price of a quote that the stop follows; None if the quote does not show it."""
+    """Return the price of a quote that a stop on the touch or the mid follows; None if the quote does not show it."""
     if trigger is TrailTrigger.TOUCH:
         return quote.touch(side) if quote.size(side) > ZERO else None
     assert trigger is TrailTrigger.MID, f"no quote shows the {trigger} price"

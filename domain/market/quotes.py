@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from domain.market.last_trades import LastTrades
 from domain.values import ZERO, Side
 
 
@@ -144,6 +145,7 @@ class Market:
 
     def __init__(self) -> None:
         self._quotes: dict[str, dict[str, tuple[Quote, int]]] = {}
+        self.trades = LastTrades()
 
     def update(self, quote: Quote, arrived_ns: int) -> None:
         """Take a quote. One that is flagged as stale ends what its venue quotes for the symbol; other venues' quotes stay."""

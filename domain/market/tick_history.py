@@ -1,6 +1,7 @@
 """Trades and quotes of a symbol over all venues, in one total order, so that a page of them continues without a hole."""
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -9,6 +10,13 @@ from domain.values import Side
 
 PLACE_WIDTH: Final = 48
 """Characters of a trade id or sequence within a place. Ids of digits are then ordered as numbers."""
+
+
+class TickTable(StrEnum):
+    """The tables of ticks."""
+
+    TRADES = "trades"
+    QUOTES = "quotes"
 
 
 class TickPlace(msgspec.Struct, frozen=True, order=True, gc=False):

@@ -5,31 +5,17 @@ from enum import StrEnum
 
 import msgspec
 
-from domain.instruments import Denial
+from domain.order.algo_commands import AlgoCommand as AlgoCommand
+from domain.order.algo_commands import AlgoServiceCommand as AlgoServiceCommand
 from domain.order.auction import Auction
+from domain.order.command import ClientCommand as ClientCommand
+from domain.order.command import Command as Command
+from domain.order.command import ExeqCommand as ExeqCommand
+from domain.order.command import RiskDecision as RiskDecision
 from domain.order.events import Candidate, Leg
 from domain.order.group import ListTerms as ListTerms
 from domain.order.trail import Trail
 from domain.values import Liquidity, OrderType, Side, TimeInForce
-
-
-class RiskDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The decision on one order, from risk's engine to the journal. `denial` is None if the order was approved and reserved.
-
-    `checks` holds the measured values, one line in the format of domain/risk/decision_record.py. `reference` is the price that valued
-    the order. `source` is the service that decided: risk, or oms itself.
-    """
-
-    order_id: str
-    limits_version: int
-    denial: Denial | None = None
-    checks: str = ""
-    reference: Decimal | None = None
-    source: str = "risk"
-
-    @property
-    def approved(self) -> bool:
-        return self.denial is None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -61,16 +47,6 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
     trail: Trail | None = None
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", gc=False):
-    order_id: str
-
-
-class ClientCommand(Command, frozen=True, kw_only=True, gc=False):
-    """A command that a client may send. `by` is the id of its key or `local`; empty from a service. See events.py."""
-
-    by: str = ""
 
 
 class SubmitOrder(ClientCommand, frozen=True, kw_only=True, tag="submit", gc=False):
@@ -107,13 +83,6 @@ class ExpireOrder(Command, frozen=True, kw_only=True, tag="expire", gc=False):
     """The order's time is over. Without a venue it expires at once; otherwise its venue is asked to cancel it."""
 
     reason: str
-
-
-class ExeqCommand(Command, frozen=True, kw_only=True, gc=False):
-    """A command from exeq. `unit` and `epoch` identify the sender: oms refuses every exeq except the last one that took the shard."""
-
-    unit: str = ""
-    epoch: int = 0
 
 
 class TakeShard(Command, frozen=True, kw_only=True, tag="take_shard", gc=False):
@@ -378,6 +347,7 @@ ServiceCommand = (
     | RouteAbsent
     | BookReport
     | TakeShard
+    | AlgoServiceCommand
 )
 """The commands that other services may send to oms, in lists."""
 

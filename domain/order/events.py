@@ -2,6 +2,16 @@
 
 from decimal import Decimal
 
+from domain.order.algo import ALGO_EVENTS as ALGO_EVENTS
+from domain.order.algo import AlgoAmended as AlgoAmended
+from domain.order.algo import AlgoEnded as AlgoEnded
+from domain.order.algo import AlgoEnding as AlgoEnding
+from domain.order.algo import AlgoPaused as AlgoPaused
+from domain.order.algo import AlgoResumed as AlgoResumed
+from domain.order.algo import AlgoSliced as AlgoSliced
+from domain.order.algo import AlgoStarted as AlgoStarted
+from domain.order.algo import AlgoSubmitted as AlgoSubmitted
+from domain.order.algo import AnyAlgoEvent as AnyAlgoEvent
 from domain.order.auction import Auction
 from domain.order.event import Event as Event
 from domain.order.event import Requested as Requested
@@ -357,12 +367,13 @@ OrderEvent = (
     | TransitionRefused
     | ReportQuarantined
     | AnyListEvent
+    | AnyAlgoEvent
     | JournalAccepted
     | ShardTaken
     | ShardHeld
 )
 
-OF_NO_ORDER = (JournalAccepted, ShardTaken, ShardHeld)
-"""Events about the journal itself; every fold of orders ignores them."""
+OF_NO_ORDER: tuple[type[Event], ...] = (*ALGO_EVENTS, JournalAccepted, ShardTaken, ShardHeld)
+"""Events of parents and about the journal itself; every fold of orders ignores them."""
 
 EVENTS: tuple[type[Event], ...] = OrderEvent.__args__  # all event types, in the order of an order's life

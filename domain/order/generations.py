@@ -33,7 +33,8 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The terms of one generation.
 
     `at`: when they were asked for. `ended_at`: when others took their place, or when the venue `refused` them. `cum_quantity` and
-    `notional` are what the order had traded when others took their place. A risk refusal makes no generation.
+    `notional` are what the order had traded when others took their place, `best` is the best price that its trailing stop had seen then.
+    A risk refusal makes no generation.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     cum_quantity: Decimal = ZERO
     notional: Decimal = ZERO
     trail: Trail | None = None
+    best: Decimal | None = None
 
 
 Generations = tuple[Generation, ...]

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from domain.order import events as e
+from domain.order.algo import CHILD
 from domain.order.holdings import Key
 from domain.order.lifecycle import State, step
 from domain.order.order import Order, evolve
@@ -160,7 +161,7 @@ class Orders:
             self._called((order.account, name), order)
         if order.reduce_only:
             self._index_reducing(order)
-        if order.group_id:
+        if order.group_id and order.role != CHILD:
             self._index_group(order)
         if not order.closed:
             self.open.setdefault(order.account, {})[order.order_id] = order

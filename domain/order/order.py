@@ -151,8 +151,8 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
         if number != self.generation:
             return known
         at, name = (known.at, known.client_order_id) if known else (self.created_at, self.client_order_id)
-        numbers = self.quantity, self.price, self.stop_price
-        return g.Generation(number, at, *numbers, name, cum_quantity=self.cum_quantity, notional=self.notional, trail=self.trail)
+        numbers, traded = (self.quantity, self.price, self.stop_price), (self.cum_quantity, self.notional)
+        return g.Generation(number, at, *numbers, name, None, False, *traded, self.trail, self.best)
 
     def standing_of(self, number: int) -> g.Standing | None:
         """Return what became of a generation; None if the order has had no such generation."""

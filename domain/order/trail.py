@@ -14,7 +14,7 @@ PERCENT_MAX: Final = Decimal(50)
 
 
 class TrailTrigger(StrEnum):
-    """The price that the stop follows, and that triggers it. `touch`: the bid for a sell, the ask for a buy."""
+    """The price that the stop follows, and that triggers it. `touch`: the bid for a sell, the ask for a buy. `last`: the last trade."""
 
     TOUCH = "touch"
     MID = "mid"
@@ -69,8 +69,6 @@ def trail_denial(instrument: Instrument, type_: OrderType, trail: Trail | None) 
         return Denial("trail_required")
     if trail.amount is not None and trail.percent is not None:
         return Denial("trail_ambiguous")
-    if trail.trigger is TrailTrigger.LAST:
-        return Denial("trail_trigger_unsupported", str(trail.trigger))
     if instrument.negative_prices and (trail.percent is not None or trail.limit_offset is not None):
         return Denial("trail_needs_positive_prices", instrument.symbol)
     if trail.percent is not None and not PERCENT_MIN <= trail.percent <= PERCENT_MAX:

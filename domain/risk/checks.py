@@ -175,6 +175,13 @@ CHECKS: Final = (
 )
 
 
+OF_CHILDREN: Final = frozenset(
+    {"killed", "symbol_blocked", "account_suspended", RATE_LIMIT, "duplicate_order", REPEATED_ORDER, "max_open_orders"}
+    | {"no_reference_price", "price_collar", names.ORDER_SIZE_LIMIT}
+)
+"""The checks of a child of an algo. Its parent passed those of exposure for the full quantity, which is kept for its children."""
+
+
 def switched_on(limits: Limits) -> tuple[Check, ...]:
     return tuple(check for check in CHECKS if check.switch is None or _is_on(limits, check.switch))
 

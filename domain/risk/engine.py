@@ -10,10 +10,21 @@ import msgspec
 from domain.instruments import Denial, Instrument, negative_prices
 from domain.market.listings import currency_of
 from domain.market.price_history import History
+from domain.order.algo import CHILD, PARENT
 from domain.order.commands import RiskDecision, Terms
 from domain.order.group import UNCOUNTED_ROLES, Role
 from domain.order.trail import Trail, behind, distance
-from domain.risk.checks import NO_PRICE_HISTORY, RATE_LIMIT, REPEATED_ORDER, Case, ExplainedCheck, explained, judge, switched_on
+from domain.risk.checks import (
+    NO_PRICE_HISTORY,
+    OF_CHILDREN,
+    RATE_LIMIT,
+    REPEATED_ORDER,
+    Case,
+    ExplainedCheck,
+    explained,
+    judge,
+    switched_on,
+)
 from domain.risk.controls import Controls
 from domain.risk.decision_record import record_line
 from domain.risk.exposure import Account, Exposure, Holding, Open, Reservation, reach
@@ -62,6 +73,7 @@ class Risk:
         self.overrides = Overrides(limits, controls)
         self.limits_of = self.overrides.of
         self._checks = switched_on(limits)
+        self._checks_of_children = tuple(check for check in self._checks if check.code in OF_CHILDREN)
         self._fresh_ms = limits.quote_age_max_ns // MILLISECOND
         self._measures = VAR_LIMIT in limits.enabled
         self._watches = any(most is not None for most in (limits.order_rate_max, limits.duplicate_window_ns, limits.repeated_orders_max))
@@ -88,13 +100,15 @@ class Risk:
             return self._decide_replace(terms, now_ns)
         if held is not None or terms.order_id in self.exposure.orders:
             return self._duplicate(terms)
+        if terms.role == CHILD:
+            return self._decide_child(terms, now_ns)
         decision = self.dry(terms, now_ns)
         if self._watches:
             self._noted(terms, decision, now_ns)
         if decision.denial is None:
             assert decision.reference is not None
             price = abs(decision.reference) * self.marks.rates[terms.symbol]
-            open_ = Open(terms.account, terms.symbol, terms.side, terms.quantity, price)
+            open_ = Open(terms.account, terms.symbol, terms.side, terms.quantity, price, orders=int(terms.role != PARENT))
             self.exposure.reserve(terms.order_id, Reservation(open_, terms, decision, now_ns))
         return decision
 
@@ -121,6 +135,16 @@ class Risk:
         if any(decision.denial is not None for decision in decisions):
             self.release_list(legs)
         return decisions
+
+    def _decide_child(self, terms: Terms, now_ns: int) -> RiskDecision:
+        """Decide on a child of a parent. It reserves nothing: its parent's reservation or claim has its room until the journal has it."""
+        if not self.fold.has_parent(terms.group_id) and terms.group_id not in self.exposure.reservations:
+            version = self.limits_of(terms.account, terms.symbol).version
+            return RiskDecision(terms.order_id, version, Denial("risk_error", found="algo_not_seen"))
+        decision = self.dry(terms, now_ns)
+        if self._watches:
+            self._noted(terms, decision, now_ns)
+        return decision
 
     def release_list(self, legs: Sequence[Terms]) -> None:
         """Release what is reserved for these orders, and nothing of another order that has the id of one."""
@@ -154,14 +178,15 @@ class Risk:
         grow does so at its new price, and is checked and reserved with that.
         """
         self.exposure.release(terms.order_id)
-        old, waits = self.exposure.orders.get(terms.replaces), self.fold.holds_back(terms.replaces)
+        opened = self.exposure.claims if terms.role == PARENT else self.exposure.orders
+        old, waits = opened.get(terms.replaces), self.fold.holds_back(terms.replaces)
         if old is None:
             if waits:
                 return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))
             version = self.limits_of(terms.account, terms.symbol).version
             return RiskDecision(terms.order_id, version, Denial("risk_error", found="order_not_seen"))
         whole = terms
-        if (claim := self.exposure.claims.get(terms.replaces)) is not None:
+        if terms.role != PARENT and (claim := self.exposure.claims.get(terms.replaces)) is not None:
             old = msgspec.structs.replace(old, quantity=old.quantity + claim.quantity)
             whole = msgspec.structs.replace(terms, quantity=max(terms.quantity, old.quantity))
         rest = max(terms.quantity - old.quantity, ZERO)
@@ -171,7 +196,7 @@ class Risk:
             assert decision.reference is not None
             price = max(old.price, abs(decision.reference) * self.marks.rates[terms.symbol])
             quantity = old.quantity if waits else max(old.quantity, whole.quantity)
-            worse = Open(terms.account, terms.symbol, terms.side, quantity, price)
+            worse = Open(terms.account, terms.symbol, terms.side, quantity, price, orders=old.orders)
             self.exposure.reserve(terms.order_id, Reservation(worse, terms, decision, now_ns, instead=old))
         return decision
 
@@ -179,8 +204,10 @@ class Risk:
         """Decide without a reservation. `entry`: an order that counts as traded in full, if it is of the same symbol."""
         limits = self.limits_of(terms.account, terms.symbol) if self.controls.limits else self.limits
         price, prices = self._priced(terms, now_ns)
+        if terms.role == PARENT and limits.algo_notional_max is not None:
+            limits = msgspec.structs.replace(limits, order_notional_max=limits.algo_notional_max)
         case = self._case(terms, price, limits, now_ns, prices, entry)
-        denial, results = judge(case, self._checks)
+        denial, results = judge(case, self._checks_of_children if terms.role == CHILD else self._checks)
         if denial is not None and denial.code == NO_PRICE_HISTORY:
             denial = Denial(NO_PRICE_HISTORY, found=self._without_history(terms))
         record = record_line(results, prices, self.exposure.var.closes_to.get(terms.symbol, ""))

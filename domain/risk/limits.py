@@ -41,3 +41,5 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     duplicate_window_ns: int | None = None
     repeated_orders_max: int | None = None
     repeated_window_ns: int = 60_000_000_000
+    algo_notional_max: Decimal | None = None
+    """The order size limit of a parent's full quantity; None: that of orders. Each of its children has the limit of orders."""

@@ -11,6 +11,7 @@ from msgspec import structs
 
 from domain.instruments import Instrument, is_too_small
 from domain.order import events as e
+from domain.order.algo import CHILD
 from domain.order.group import ListType, OrderGroup, Role
 from domain.order.order import Order, evolve
 from domain.order.slot import asked, may_follow, part, stopped, traded
@@ -52,7 +53,7 @@ class ListGrowth:
         """Follow an event that the exposure has counted."""
         order_id = event.order_id
         if isinstance(event, e.OrderSubmitted):
-            if event.group_id:
+            if event.group_id and event.role != CHILD:
                 self._new[order_id] = evolve(None, event)
             return
         lead = self._lead_of.get(order_id)

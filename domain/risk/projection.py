@@ -13,6 +13,7 @@ from domain.order.group import ALTERNATIVE_ROLES, UNCOUNTED_ROLES, Role
 from domain.order.lifecycle import CLOSED, State
 from domain.risk.exposure import Exposure, Open
 from domain.risk.list_growth import ListGrowth
+from domain.risk.parent_claims import ParentClaims
 from domain.risk.snapshot import HeldRow, RiskState, accounts_of, pooled_of, restore
 from domain.values import ZERO, divide, signed
 
@@ -45,6 +46,7 @@ class RiskFold:
         """Legs that wait to be released. They only close what their entry opens, so they count nothing before it trades."""
         self._legs: dict[str, list[str]] = {}
         """Those legs, by their entry."""
+        self._claims = ParentClaims(exposure, self._rate)
         self._entry: e.OrderSubmitted | None = None
         """The newest entry: its legs follow in the same commit."""
         self._growth = ListGrowth(exposure, instruments)
@@ -52,6 +54,10 @@ class RiskFold:
     def holds_back(self, order_id: str) -> bool:
         """Return whether the order is a leg that waits to be released."""
         return order_id in self._held
+
+    def has_parent(self, algo_id: str) -> bool:
+        """Return whether a parent may make children."""
+        return self._claims.has(algo_id)
 
     def state(self) -> RiskState:
         """Return the state from the journal alone: equal after the same events, whatever was reserved and whatever the prices are."""
@@ -66,6 +72,7 @@ class RiskFold:
             tuple(self._held.values()),
             pooled_of(self.exposure),
             self._growth.state(),
+            *self._claims.state(),
         )
 
     def restore(self, state: RiskState) -> None:
@@ -81,6 +88,7 @@ class RiskFold:
             self._hold(row)
         restore(self.exposure, state.accounts, state.pooled)
         self._growth.restore(state.growing)
+        self._claims.restore(state.parents, state.children)
 
     def apply(self, event: e.OrderEvent, seq: int) -> None:
         self.seq = seq
@@ -104,6 +112,7 @@ class RiskFold:
             self._let_go(order_id)
             self.exposure.closed(order_id)
         self._growth.apply(event)
+        self._claims.apply(event)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:
         terms = self._submitted.pop(event.order_id)

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from domain.order.algo import Parent
 from domain.order.events import OrderSubmitted
 from domain.order.order import Order
 from domain.risk.exposure import Account, Exposure, Open
@@ -79,6 +80,9 @@ class RiskState(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     held: tuple[HeldRow, ...] = ()
     pooled: tuple[PooledRow, ...] = ()
     growing: tuple[Order, ...] = ()
+    parents: tuple[Parent, ...] = ()
+    children: tuple[tuple[str, str], ...] = ()
+    """The parent of each child."""
 
 
 def accounts_of(exposure: Exposure) -> tuple[AccountState, ...]:

@@ -17,9 +17,14 @@ from apps.http.caller import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
-from apps.oms import admin, equity, instrument_list, list_routes, settle
+from apps.oms import admin, algo_routes, equity, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
+from apps.oms.algo_body import AlgoReader, ParamBounds
+from apps.oms.algo_reads import AlgoReads
+from apps.oms.algo_upkeep import AlgoUpkeep
+from apps.oms.algos import AlgoHandler
 from apps.oms.bounded_reads import BoundedReads
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.equity import EquityReads
 from apps.oms.list_rules import list_rules
 from apps.oms.lists import ListHandler
@@ -42,6 +47,7 @@ from tests.given import approved
 
 QUOTE_AGE_MAX_S = 10.0
 LISTS_MAX = 3
+ALGOS_MAX = 3
 
 
 class HeldRisk:
@@ -95,7 +101,13 @@ class OmsHouse:
         self.samples, self.bounded = MemoryEquity(), BoundedReads()
         self.equity = EquityReads(self.samples, self.bounded, clock)
         catalogue, worth = instrument_list.router(INSTRUMENTS, {}, self.listings), equity.router(self.equity)
-        others = (admin.router(admin.Admin(None)), settlements, catalogue, listed, worth)
+        self.children = ChildSpawner(self.host, self.intake, self.risk)  # type: ignore[arg-type]
+        self.algo_upkeep = AlgoUpkeep(self.host, clock)
+        handler = AlgoHandler(self.host, self.intake, self.risk, ALGOS_MAX)  # type: ignore[arg-type]
+        algo_reads = AlgoReads(self.host, handler, self.reads, INSTRUMENTS, clock, {ERIN.key_id: ERIN.owner}.get)
+        door = algo_routes.AlgoDoor(AlgoReader(READER, ParamBounds(), {}, clock), READER, INSTRUMENTS, clock)
+        algos = algo_routes.router(handler, algo_reads, door)
+        others = (admin.router(admin.Admin(None)), settlements, catalogue, listed, algos, worth)
         own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
         self.application = application("oms", own, *others)
         self.app: Handler = fast_path(self.application, {("POST", "/orders"): self.door})
@@ -133,11 +145,12 @@ async def living(log: MemoryLog | None = None, **bounds: Any) -> AsyncIterator[t
     house = OmsHouse(log or MemoryLog(), **bounds)
     trusted_s = vars(group_commit)["TRUST_S"]
     vars(group_commit)["TRUST_S"] = 600.0
-    running = asyncio.create_task(house.host.run())
+    running, spawning = asyncio.create_task(house.host.run()), asyncio.create_task(house.children.run())
     try:
         await house.ready()
         async with house.http() as client:
             yield house, client
     finally:
         await cancelled(running)
+        await cancelled(spawning)
         vars(group_commit)["TRUST_S"] = trusted_s

@@ -71,7 +71,7 @@ async def test_a_client_order_id_is_used_once_unless_the_header_asks_for_the_fir
 
 WRONG: list[tuple[dict[str, Any], int, str]] = [
     ({"qty": "abc"}, 40010001, "qty must be"),
-    ({"qty": None}, 40010001, "qty: or notional is required"),
+    ({"qty": None}, 40010001, "qty or notional is required"),
     ({"qty": [1]}, 40010001, "qty must be"),
     ({"side": "long"}, 40010001, "side:"),
     ({"type": "iceberg"}, 40010001, "type:"),

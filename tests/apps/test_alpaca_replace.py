@@ -106,8 +106,8 @@ async def test_what_a_replace_may_not_do_is_named() -> None:
     async with trading() as (house, client):
         old = await submitted(client)
         for body, code, message in (
-            ({}, 40010001, "qty: or limit_price or stop_price is required"),
-            ({"client_order_id": "x"}, 40010001, "qty: or limit_price or stop_price is required"),
+            ({}, 40010001, "qty or limit_price or stop_price is required"),
+            ({"client_order_id": "x"}, 40010001, "qty or limit_price or stop_price is required"),
             ({"qty": "2", "time_in_force": "day"}, 40010001, "time_in_force: cannot be changed from gtc"),
             ({"qty": "2", "trail": "1"}, 40010001, "trail: is not supported"),
             ({"qty": "2", "side": "sell"}, 40010001, "side"),

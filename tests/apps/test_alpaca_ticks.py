@@ -155,6 +155,23 @@ async def test_a_market_that_was_not_recorded_is_refused_because_it_had_trades(p
         }
 
 
+async def test_a_range_that_begins_with_dropped_days_is_refused_because_they_had_trades() -> None:
+    async with reading() as (house, client):
+        house.recorded.trades = [trade("ALPHA", 7, at=BEGIN + 5)]
+        house.recorded.dropped_before = BEGIN
+        earlier = await client.get(f"{CRYPTO}/trades", params={"symbols": "BTC/USDT", "start": "2026-11-22", "end": "2026-11-24"})
+        assert (earlier.status_code, earlier.json()) == (
+            422,
+            {
+                "code": 42210000,
+                "message": "trades before 2026-11-23 are in the archive only: choose a later start",
+                "reason": "ticks_not_kept",
+            },
+        )
+        kept = await read(client, f"{CRYPTO}/trades", symbols="BTC/USDT", **WINDOW)
+        assert len(kept["trades"]["BTC/USDT"]) == 1
+
+
 async def test_a_store_that_is_away_is_named() -> None:
     async with reading() as (house, client):
         house.recorded.down = True
@@ -172,9 +189,11 @@ def token(text: str) -> str:
         ({"symbols": ""}, "symbols: is missing"),
         ({"limit": "10001"}, "limit: must be a number from 1 to 10000"),
         ({"start": "monday"}, "start: is not a readable moment"),
+        ({"end": "2026-11-23T00:00:00+25:00"}, "end: is not a readable moment: write it as 2026-01-31T12:00:00Z"),
         ({"page_token": token("BTCUSDT|5")}, "page_token: is not the token of a page"),
         ({"page_token": token("BTCUSDT|x|ALPHA 1")}, "page_token: is not the token of a page"),
         ({"page_token": token("BTCUSDT|-5|ALPHA 1")}, "page_token: is not the token of a page"),
+        ({"page_token": token("BTCUSDT| 5 |ALPHA 1")}, "page_token: is not the token of a page"),
         ({"page_token": token("BTCUSDT")}, "page_token: is not the token of a page"),
         ({"page_token": token("ETHUSDT|5|ALPHA 1")}, "page_token: is of a page of other symbols"),
         ({"page_token": "A" * 300}, "page_token: is not the token of a page"),

@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from domain.order.commands import TrailStop
+from domain.order.commands import TrailStop, TriggerOrder
+from domain.order.trail import Trail, TrailTrigger
 from tests import given
 from tests.apps.alpaca_house import AlpacaHouse, trading
 from tests.apps.test_alpaca_orders import LIMIT
@@ -70,9 +71,10 @@ async def test_a_replace_of_the_trail_is_a_new_order_of_the_same_kind_of_trail()
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
-        ({}, 40010001, "trail_price: or trail_percent is required"),
+        ({}, 40010001, "trail_price or trail_percent is required"),
         ({"trail_price": 1, "trail_percent": 1}, 40010001, "trail_percent: cannot be given together with trail_price"),
         ({"trail_price": "x"}, 40010001, "trail_price must be"),
+        ({"trail_price": 1, "trail_trigger": "close"}, 40010001, "trail_trigger"),
         ({"trail_percent": 60}, 42210000, "trail percent out of range: found 60, limit 50"),
         ({"trail_price": "0.001"}, 42210000, "trail amount off tick"),
         ({"trail_price": 1, "limit_price": 50}, 42210000, "price not allowed"),
@@ -110,3 +112,33 @@ async def test_a_stream_has_one_new_and_nothing_for_each_step() -> None:
         ~ nothing
         fill F1 10 @50
         ~ fill filled filled=10 10@50 held=-10""")
+
+
+async def test_an_older_generation_has_the_mark_and_the_stop_price_of_the_time_when_it_was_replaced() -> None:
+    async with trading() as (house, client):
+        old = (await submitted(client, trail_price="2.50"))["id"]
+        await trailed(house, old, "97.5", "100")
+        new = (await client.patch(f"/v2/orders/{old}", json={"trail": "1.5"})).json()["id"]
+        await trailed(house, old, "108.5", "110")
+        for order_id, mark, stop in ((old, "100", "97.5"), (new, "110", "108.5")):
+            found = await shown(client, order_id)
+            assert (found["hwm"], found["stop_price"]) == (mark, stop)
+
+
+async def test_a_new_trail_after_the_trigger_is_refused_in_words_that_say_so() -> None:
+    async with trading() as (house, client):
+        order_id = (await submitted(client, trail_price="2.50"))["id"]
+        await trailed(house, order_id, "97.5", "100")
+        await house.oms.host.perform(
+            TriggerOrder(order_id=house.order(order_id).order_id, venue="PAPER_A", price=D(97), stop_price=D("97.5"))
+        )
+        answer = await client.patch(f"/v2/orders/{order_id}", json={"trail": "1.5"})
+        told = answer.json()
+        assert (answer.status_code, told["code"], told["reason"]) == (422, 42210000, "triggered")
+        assert told["message"] == "the trailing stop has triggered: its trail cannot be changed any more"
+
+
+async def test_a_trailing_stop_may_follow_the_last_trade() -> None:
+    async with trading() as (house, client):
+        order = await submitted(client, trail_price="2.50", trail_trigger="last")
+        assert house.order(order["id"]).trail == Trail(amount=D("2.50"), trigger=TrailTrigger.LAST)

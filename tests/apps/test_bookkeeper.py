@@ -25,6 +25,7 @@ from apps.journal.order_repository import OrderRepository
 from apps.journal.shard_host import ShardHost
 from apps.oms.reads import OrderReads
 from domain.execution.owner import NO_OWNER, Owner
+from domain.order.algo import Parent
 from domain.order.commands import CancelOrder, ReportKind, RiskDecision, RouteOrder, SubmitOrder, Terms, VenueReport
 from domain.order.events import Leg
 from domain.order.holdings import Key
@@ -138,11 +139,12 @@ class HeldStore(MemoryOrderStore):
         report_seqs: dict[str, int],
         owner: Owner = NO_OWNER,
         held: Mapping[Key, Decimal] = MappingProxyType({}),
+        parents: Sequence[tuple[Parent, bytes]] = (),
     ) -> None:
         self.begun.set()
         assert self.let.wait(SOON_S)
         self.given += [(order.status, ORDER.decode(body).status) for order, body in rows]
-        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs, owner=owner, held=held)
+        super().save(rows, checkpoint=checkpoint, head=head, report_seqs=report_seqs, owner=owner, held=held, parents=parents)
 
 
 async def test_what_is_being_written_stays_as_it_was_while_the_order_moves_on() -> None:

@@ -34,6 +34,7 @@ GIVEN = {
     "sql": "SELECT 1",
     "output": "day.csv",
     "list_id": "l-1",
+    "algo_id": "a-1",
     "venue": "KRAKEN",
     "begin": "2026-11-27T12:00:00Z",
     "end": "2026-11-27T13:00:00Z",

@@ -85,6 +85,7 @@ class House:
 
     def ask_soon(self, commands: Sequence[Command]) -> None:
         for command in commands:
+            assert not isinstance(command, c.AlgoCommand), "no parent is here"
             self.host.execute(command, lambda outcome: self.reads())
 
     def reads(self) -> None:

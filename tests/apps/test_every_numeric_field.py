@@ -17,11 +17,13 @@ import pytest
 import apps.live_gateway
 import apps.oms
 import apps.risk
+from adapters.clock import SystemClock
 from apps.http.app import Refusal
-from apps.http.body import read_model, read_struct
+from apps.http.body import exact_number, read_model, read_struct
 from apps.http.caller import LOCAL_CALLER
 from apps.http.trail_body import read_trail
 from apps.live_gateway.fault_endpoint import Fault, possible
+from apps.oms.algo_body import AlgoBody, AlgoReader, AmendBody, ParamBounds, ParamsBody, PauseBody, read_amend
 from apps.oms.list_body import LegBody, ListReader
 from apps.oms.replace import ReplaceBody, read_replace
 from apps.oms.settle import SettleBody, read_settle
@@ -39,7 +41,7 @@ FINE = Instrument(
     symbol="FINE", tick=Decimal("1e-12"), lot=Decimal("1e-12"), quantity_max=Decimal(10**18), notional_min=Decimal(0), currency="USD"
 )
 SPREAD = msgspec.structs.replace(FINE, negative_prices=True)
-PRICES = frozenset({"price", "stop_price", "activation_price"})
+PRICES = frozenset({"price", "stop_price", "activation_price", "limit_price"})
 """Fields that may have a minus, and only of an instrument that says so."""
 OF_TRAIL = {"trail_amount": "amount", "trail_percent": "percent", "limit_offset": "limit_offset", "activation_price": "activation_price"}
 """Fields of a body that an order keeps in its trail."""
@@ -118,9 +120,29 @@ def of_an_entry(body: bytes, field: str, instrument: Instrument) -> Decimal:
     return number
 
 
+def of_an_algo(body: bytes, field: str, instrument: Instrument) -> Decimal:
+    terms = TermsReader({"FINE": instrument}, "alice", frozenset(OrderType), KeyRing().may_trade)
+    number: Decimal = getattr(AlgoReader(terms, ParamBounds(), {}, SystemClock()).read(body, EVERY_ACCOUNT), field)
+    return number
+
+
+def of_params(kind: type[msgspec.Struct]) -> Callable[[bytes, str, Instrument], Any]:
+    """The grammar of the parameters: their ranges are looked at in test_algo_bodies.py."""
+    return lambda body, field, about: exact_number(getattr(read_struct(msgspec.json.Decoder(kind), body), field), field)
+
+
+def amended(body: bytes, field: str, instrument: Instrument) -> Any:
+    return exact_number(getattr(read_amend(body), field), field, negative=field in PRICES and instrument.negative_prices)
+
+
 def fault(body: bytes, field: str, instrument: Instrument) -> Decimal:
     number: Decimal = getattr(read_model(body, Fault), field)
     return possible(instrument, number) if field in PRICES else number
+
+
+def numbers_of(body: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The numbers of a body that also holds raw objects."""
+    return tuple(name for name in raw_fields(body) if name not in ("params", "pause_on"))
 
 
 REPLACED = tuple(name for name in raw_fields(ReplaceBody) if name != "display_quantity")
@@ -137,6 +159,10 @@ DOORS: dict[Any, Door] = {
     ),
     CheckBody: Door(checked, ORDER, CHECKED),
     EntryBody: Door(of_an_entry, {"side": "sell", "quantity": 1}, raw_fields(EntryBody)),
+    AlgoBody: Door(of_an_algo, {"symbol": "FINE", "side": "buy", "quantity": 1, "strategy": "twap"}, numbers_of(AlgoBody)),
+    ParamsBody: Door(of_params(ParamsBody), {}, numbers_of(ParamsBody)),
+    PauseBody: Door(of_params(PauseBody), {}, numbers_of(PauseBody)),
+    AmendBody: Door(amended, {}, numbers_of(AmendBody)),
     "PUT /risk/limits": Door(lambda body, field, about: limit(body, field), LIMITS, tuple(FIELD_OF)),
     Fault: Door(
         fault,

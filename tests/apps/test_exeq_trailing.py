@@ -32,7 +32,7 @@ class Journaled:
         self.order: Order | None = None
         self.busy = self.killed = False
         self.begin()
-        self.commits: list[tuple[Any, ...]] = []
+        self.commits: list[c.TrailStop | c.TriggerOrder] = []
         self.take(given.submit(terms))
 
     def begin(self) -> None:
@@ -73,11 +73,19 @@ class Journaled:
         assert self.looks() == [], "the same market says nothing new"
         return found
 
+    def trades(self, price: str, *, venue: str = "KRAKEN") -> list[str]:
+        """The market trades, exeq looks at it, and oms records what it asks for."""
+        self.clock.now += 250 * MS
+        self.market.trades.update(given.SYMBOL, venue, D(price), self.clock.now)
+        found = self.looks()
+        assert self.looks() == [], "the same trade says nothing new"
+        return found
+
     def looks(self) -> list[str]:
         words = []
-        for command in self.trailing.look(self.stops._seen, self.clock.now):
-            found = self.take(command)
+        for command in self.trailing.look(self.stops._seen, self.stops._traded, self.clock.now):
             assert isinstance(command, c.TrailStop | c.TriggerOrder)
+            found = self.take(command)
             words += [f"{name} {command.stop_price}" for name in found]
         return words
 
@@ -203,3 +211,34 @@ def test_a_cancelled_stop_is_forgotten() -> None:
     assert desk.executions.held.best == {}
     assert desk.shows("110") == []
     assert desk.trailing._followed == {}
+
+
+def test_a_stop_on_the_last_trade_follows_trades_of_any_venue_and_no_quote() -> None:
+    desk = Journaled(trailing(trigger=TrailTrigger.LAST))
+    assert desk.executions.held.on_trades == {given.SYMBOL: {given.ORDER_ID}}
+    assert desk.shows("200") == []
+    assert desk.trades("100", venue="KRAKEN") == ["StopTrailed 95"]
+    assert (desk.commits[-1].venue, desk.commits[-1].best) == ("KRAKEN", D(100))
+    assert desk.trades("103.5", venue="BINANCE") == ["StopTrailed 98"]
+    assert desk.shows("1") == []
+    assert desk.trades("98.4") == []
+    assert desk.trades("98") == ["OrderTriggered 98"]
+    assert desk.executions.held.on_trades == {}
+
+
+def test_a_trade_that_is_older_than_a_quote_may_be_moves_nothing() -> None:
+    desk = Journaled(trailing(trigger=TrailTrigger.LAST))
+    desk.trades("100")
+    desk.market.trades.update(given.SYMBOL, "KRAKEN", D(90), desk.clock.now)
+    desk.clock.now += 10_001 * MS
+    assert desk.looks() == []
+    assert desk.trades("94") == ["OrderTriggered 95"]
+
+
+def test_a_restart_continues_from_the_recorded_level_of_a_stop_on_the_last_trade() -> None:
+    desk = Journaled(trailing(trigger=TrailTrigger.LAST))
+    desk.trades("100")
+    desk.restart()
+    assert desk.executions.held.on_trades == {given.SYMBOL: {given.ORDER_ID}}
+    assert desk.trades("96") == []
+    assert desk.trades("95") == ["OrderTriggered 95"]

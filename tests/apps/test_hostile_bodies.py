@@ -39,7 +39,7 @@ VALUES: Final = {
     "a list of lists": b"[[],{},[null]]",
     "null": b"null",
     "true": b"true",
-    "a time that is none": b'"0000-00-00T99:99:99Z"',
+    "an invalid time": b'"0000-00-00T99:99:99Z"',
     "a time beyond all": b'"9999-12-31T23:59:59.999999999+23:59"',
 }
 SEGMENTS: Final = ("%00", "%ed%a0%80", "%ff", "%c0%af", "..%2f..", "%0d%0a", "9" * 3000, "%u0000", "a%20b", "%F0%9F%92%A9", "*", "'--")

@@ -51,7 +51,6 @@ def test_a_body_is_read_into_its_trail() -> None:
         ({"trail_amount": 0}, "trail_amount_not_positive"),
         ({"trail_amount": "0.001"}, "trail_amount_off_tick"),
         ({"trail_amount": ..., "trail_percent": 51}, "trail_percent_out_of_range"),
-        ({"trail_trigger": "last"}, "trail_trigger_unsupported"),
         ({"type": "stop", "stop_price": 50}, "trail_not_allowed"),
         ({"type": "limit", "price": 50}, "trail_not_allowed"),
         ({"price": 50}, "price_not_allowed"),

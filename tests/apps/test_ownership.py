@@ -13,6 +13,7 @@ from adapters.memory import MemoryJournal, MemoryLog, MemoryOrderStore
 from apps.exeq.ownership import Ownership
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from domain.execution.owner import Owner
 from domain.order import commands as c
@@ -37,7 +38,8 @@ class Desk:
         self.store = store
         self.said = Said()
         self.host = ShardHost(MemoryJournal(log), SystemClock(), store=store, pace=Pace(wait_s=0))
-        self.desk = CommandHandler(self.host, self.said, failed=pytest.fail)  # type: ignore[arg-type]
+        children = ChildSpawner(self.host, None, None)  # type: ignore[arg-type]
+        self.desk = CommandHandler(self.host, children, self.said, failed=pytest.fail)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.host.run())
 
     async def asks(self, *commands: c.Command) -> list[dict[str, Any]]:

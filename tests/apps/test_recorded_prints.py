@@ -10,6 +10,7 @@ from adapters.memory import MemoryJournal, MemoryLog
 from apps.journal.group_commit import Pace
 from apps.live_gateway.feed import QuotedVenues, Recording
 from apps.live_gateway.report_wire import announced_fills
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
 from domain.instruments import Instrument
 from domain.market.frame_file import recorded_market, rows_of
@@ -66,7 +67,8 @@ async def lived(day: Sequence[RawFrames], request: VenueRequest) -> tuple[Head, 
     task = asyncio.create_task(host.run())
     await host.ready.wait()
     rows = read_quotes(rows_of(recorded_market(day, PlainDecoder, RECORDED)), {"BTCUSDT": BTC})
-    recording = Recording(rows, QuotedVenues({"V": host}), cast(Any, NothingWaits()))
+    audience = QuotedVenues({"V": host}, SimulatedTrades({"V": host}, _unsent, StillClock()))
+    recording = Recording(rows, audience, cast(Any, NothingWaits()))
     await recording.advance(rows=1)
     await host.put(request)
     while await recording.advance(rows=1):

@@ -13,6 +13,7 @@ from apps.live_gateway.feed import QuotedVenues, Recording
 from apps.live_gateway.inbox import MARKET_WAITING_MAX, Inbox
 from apps.live_gateway.market_quotes import MarketQuotes
 from apps.live_gateway.request_handler import RequestHandler
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from domain.market.quotes import Quote
 from domain.order.commands import VenueRequest
 from domain.paper.events import Message
@@ -119,8 +120,9 @@ async def test_a_recorded_market_waits_for_a_slow_venue_so_that_no_row_is_lost()
     running = asyncio.create_task(scene.host.run())
     await scene.host.ready.wait()
     scene.host.faults.freeze(FROZEN_S)
+    hosts = {"V": scene.host}
     day = [msgspec.structs.replace(quote(ask=100 + n), at=n) for n in range(rows)]
-    recording = Recording(day, QuotedVenues({"V": scene.host}), cast(Any, None))
+    recording = Recording(day, QuotedVenues(hosts, SimulatedTrades(hosts, lambda subject, payload: None, SystemClock())), cast(Any, None))
     playing = asyncio.create_task(recording.play(None))
     await scene.until(lambda: recording.position >= MARKET_WAITING_MAX)
     scene.host.faults.clear()

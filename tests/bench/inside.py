@@ -28,6 +28,7 @@ from apps.http.caller import LOCAL_CALLER
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
 from apps.oms.alarms import OrderAlarms
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.metrics import OmsMetrics
 from apps.oms.report_sessions import VenueSessions
@@ -143,7 +144,7 @@ async def lives(count: int, directory: Path) -> tuple[Spent, dict[str, float]]:
         TermsReader(load_instruments().instruments, "default", frozenset(OrderType), KeyRing().may_trade), intake, clock, metrics
     )
     sessions = VenueSessions(None, host, [VENUE], 0, failed=sys.exit)  # type: ignore[arg-type]
-    desk = CommandHandler(host, client, failed=sys.exit)  # type: ignore[arg-type]
+    desk = CommandHandler(host, ChildSpawner(host, intake, Approves()), client, failed=sys.exit)  # type: ignore[arg-type]
     while not host.ready:
         await asyncio.sleep(0.01)
     gc.collect()

@@ -124,7 +124,7 @@ def test_the_filter_matches_all_words_and_counts(stack: LiveStack, desk: DeskPag
 
 def test_an_order_that_is_opened_after_another_one_shows_nothing_of_that_one(stack: LiveStack, desk: DeskPage) -> None:
     """Also while its answer does not come: a cancel would be for the other order."""
-    first, second = (submitted(stack, account="after", quantity=quantity, price="40000") for quantity in ("0.0023", "0.0024"))
+    first, second = (submitted(stack, account="behind", quantity=quantity, price="40000") for quantity in ("0.0023", "0.0024"))
     desk.until_row("Orders", "0.0024", "routed")
     desk.go(f"#order/{first['order_id']}")
     desk.until_text("list", "Timeline", "0.0023")

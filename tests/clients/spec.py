@@ -78,10 +78,11 @@ def components(document: str = DOCUMENT) -> Any:
 
 
 class Oracle:
-    """Looks at each answer that it is shown. `seen` counts the answers by method and pattern of the path."""
+    """Looks at each answer that it is shown. `seen` counts the answers by method and pattern of the path, `data_seen` market data."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[str, str, int], int] = {}
+        self.data_seen: dict[str, int] = {}
 
     def look(self, method: str, path: str, status: int, text: str) -> None:
         """Check one answer below the base. An answer without a body needs no description."""
@@ -95,7 +96,7 @@ class Oracle:
         if path.startswith(("/v1beta3/", "/v2/stocks/")):
             if (schema := DATA.get(path)) is not None:
                 self._fits({"$ref": f"#/components/schemas/{schema}"}, answer, f"{method} {path}", DATA_DOCUMENT)
-                self.seen[method, path, status] = self.seen.get((method, path, status), 0) + 1
+                self.data_seen[path] = self.data_seen.get(path, 0) + 1
             return
         for asked, pattern, expected, described in ANSWERS:
             if (method, status) == (asked, expected) and re.fullmatch(pattern, path):

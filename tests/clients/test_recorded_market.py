@@ -102,7 +102,7 @@ def test_alpaca_py_reads_all_pages_of_trades_and_quotes(recorded: Facade) -> Non
     assert [each.price for each in stocks.get_stock_trades(requests.StockTradesRequest(**share)).data["AAPL"]] == [250, 251, 252]
     assert [each.tape for each in stocks.get_stock_quotes(requests.StockQuotesRequest(**share)).data["AAPL"]] == ["C"] * 3
     assert stocks.get_stock_latest_trade(requests.StockLatestTradeRequest(symbol_or_symbols="AAPL"))["AAPL"].price == 260
-    assert oracle.seen["GET", "/v1beta3/crypto/us/trades", 200] == 4, "three pages, and one of three trades"
+    assert oracle.data_seen["/v1beta3/crypto/us/trades"] == 4, "three pages, and one of three trades"
 
 
 def test_ccxt_fetches_trades(recorded: Facade) -> None:
@@ -121,7 +121,7 @@ def test_alpaca_trade_api_reads_them_too(recorded: Facade, tmp_path: Path) -> No
     oracle = Oracle()
     for line in printed.splitlines():
         oracle.look(*json.loads(line))
-    assert {path for _, path, _ in oracle.seen} >= {"/v2/stocks/AAPL/trades", "/v2/stocks/AAPL/trades/latest", "/v1beta3/crypto/us/quotes"}
+    assert set(oracle.data_seen) >= {"/v2/stocks/AAPL/trades", "/v2/stocks/AAPL/trades/latest", "/v1beta3/crypto/us/quotes"}
 
 
 def test_auctions_fit_alpacas_own_description(recorded: Facade) -> None:
@@ -129,4 +129,4 @@ def test_auctions_fit_alpacas_own_description(recorded: Facade) -> None:
     for path in ("/v2/stocks/auctions", "/v2/stocks/AAPL/auctions"):
         answer = httpx.get(f"{recorded.base}{path}", params={"symbols": "AAPL"} | WINDOW)
         oracle.look("GET", path, answer.status_code, answer.text)
-    assert len(oracle.seen) == 2
+    assert len(oracle.data_seen) == 2

@@ -14,7 +14,7 @@ from adapters import questmarket
 from adapters.clock import SystemClock
 from adapters.memory_market import MemoryMarket
 from adapters.questmarket import ROWS_AT_ONCE, ROWS_OF_QUERY, VENUES_MAX, QuestDbMarket, QuestDbMarketReader
-from adapters.questpg import EPOCH, ROWS_A_TURN
+from adapters.questpg import EPOCH, ROWS_A_TURN, connected
 from adapters.questticks import QuestDbTicks
 from domain.archive.checkpoint import Checkpoint
 from domain.archive.market_rows import QUOTES, TRADES
@@ -22,8 +22,9 @@ from domain.archive.ports import ArchiveRow
 from domain.market.bar_history import DAY_NS, MINUTE_NS, Timeframe, timeframe_of
 from domain.market.quotes import Quote
 from domain.market.records import MarketTrade
-from domain.market.tick_history import TickSpan
+from domain.market.tick_history import TickSpan, TickTable
 from domain.ports import Unavailable
+from domain.values import rfc3339
 from tests.contracts.ticks import quote, trade
 from tests.live import LiveServer
 
@@ -137,6 +138,21 @@ async def test_ticks_of_one_moment_are_paged_without_a_hole(fresh_questdb: LiveS
             assert await ticks(found, name, some) == await ticks(expected, name, some) != []
         together = await ticks(found, "trades_of", TickSpan(BEGIN, BEGIN), 6)
         assert [each.trade_id for each in together] == ["9", "10", "99", "100", "101", "1000"]
+
+
+async def test_days_whose_ticks_were_dropped_are_known_by_their_bars(fresh_questdb: LiveServer) -> None:
+    days = [trade("ALPHA", number, at=BEGIN + number * DAY_NS + 5) for number in range(3)]
+    async with recorded(fresh_questdb, days) as found:
+        async with found.opened() as reader:
+            assert reader is not None
+            assert await reader.kept_since(TickTable.TRADES) is None
+            assert await reader.kept_since(TickTable.QUOTES) is None, "none was ever stored"
+        async with connected(fresh_questdb.pg_url) as connection:
+            await connection.execute(f"ALTER TABLE trades DROP PARTITION WHERE at < '{rfc3339(BEGIN + 2 * DAY_NS)}'")
+        async with asyncio.timeout(VISIBLE_S), found.opened() as reader:
+            assert reader is not None
+            while await reader.kept_since(TickTable.TRADES) != BEGIN + 2 * DAY_NS:
+                await asyncio.sleep(0.05)
 
 
 async def test_a_store_that_does_not_answer_is_unavailable() -> None:

@@ -75,7 +75,7 @@ PAYLOADS: Final[Mapping[str, bytes]] = {
     "a field of the wrong kind": commit(event(at='"yesterday"')),
     "an unknown status": commit(event(status='"lost"')),
     "an unknown side": commit(event(side='"both"')),
-    "a number that is none": commit(event(quantity="NaN")),
+    "an invalid number": commit(event(quantity="NaN")),
     "nested beyond reason": commit(event(account="[" * 100_000)),
     "a commit that calls itself another": commit(event(), n=7),
 }
@@ -93,7 +93,7 @@ ENVELOPES: Final[Mapping[str, Mapping[str, str] | None]] = {
     "another chain value": {"chain": "0" * 64},
     "a number left out": {"number": "3"},
     "a number again": {"number": "1"},
-    "a number that is none": {"number": "two"},
+    "an invalid number": {"number": "two"},
     "no number": {"number": ""},
 }
 

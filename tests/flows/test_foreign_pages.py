@@ -24,11 +24,23 @@ TEXT: Final = {"content-type": "text/plain"}
 FORM: Final = {"content-type": "application/x-www-form-urlencoded"}
 
 ARMING: Final = {"scope": "account:page", "reason": "page"}
+ALGO: Final = {
+    "symbol": "BTCUSDT",
+    "side": "buy",
+    "quantity": "0.1",
+    "strategy": "iceberg",
+    "limit_price": "40000",
+    "params": {"display_quantity": "0.01"},
+}
 BODIES: Final[dict[tuple[str, str, str], dict[str, Any]]] = {
     ("oms", "POST", "/orders"): {**ORDER, "account": "page"},
     ("oms", "PATCH", "/orders/{order_id}"): {"price": "39000"},
     ("oms", "POST", "/orders/{order_id}/settle"): {"outcome": "cancelled", "who": "page", "reason": "page"},
     ("oms", "POST", "/order-lists"): {"account": "page", "client_list_id": "page", "type": "none", "orders": [ORDER, ORDER]},
+    ("oms", "POST", "/algos"): {**ALGO, "account": "page", "client_algo_id": "page"},
+    ("oms", "PATCH", "/algos/{algo_id}"): {"quantity": 2},
+    ("oms", "POST", "/algos/{algo_id}/pause"): {"reason": "page"},
+    ("oms", "POST", "/algos/{algo_id}/resume"): {"reason": "page"},
     ("risk", "POST", "/check"): {**ORDER, "account": "page", "order_id": "page"},
     ("risk", "POST", "/risk/kill"): ARMING,
     ("risk", "POST", "/risk/arm"): ARMING,
@@ -228,7 +240,7 @@ def malformed(route: Route, body: bytes) -> None:
 
 
 def test_odd_letters_in_addresses_and_parameters_are_no_fault_of_ours(running: LiveStack, routes: list[Route]) -> None:
-    """Halves of pairs, as UTF-8 that is none, overlong forms and bytes that are no text."""
+    """Halves of surrogate pairs, in escapes and in invalid UTF-8, overlong forms, and bytes that are no text."""
     odd = ("%ED%A0%80", "%ED%B0%80%ED%A0%80", "%C0%AF", "%FF%FE", "%F4%90%80%80", "%u d800".replace(" ", ""))
     services = {name: Doors(running, name) for name in SERVICES}
     for route in routes:

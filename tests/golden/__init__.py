@@ -16,7 +16,7 @@ from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
 from domain.audit.state_hash import orders_state, positions_state, state_hash
 from domain.execution.projection import Executions
-from domain.order.events import EVENTS, OrderEvent
+from domain.order.events import ALGO_EVENTS, EVENTS, OrderEvent
 from domain.order.index import Orders
 from domain.order.lifecycle import State
 from domain.position.position import PositionBook
@@ -31,7 +31,7 @@ EXCUSED: Final = {
     "ShardTaken.status": "it belongs to no order",
     "ShardHeld.order_id": "it belongs to no order",
     "ShardHeld.status": "it belongs to no order",
-}
+} | {f"{kind.__name__}.status": "it belongs to no order" for kind in ALGO_EVENTS}
 """What is in no journal, and why."""
 
 

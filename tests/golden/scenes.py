@@ -21,6 +21,7 @@ from domain.order.trail import Trail, TrailTrigger
 from domain.values import Side, TimeInForce, order_id_of
 from tests import given, table
 from tests.domain.groups.scene import ListScene, bracket, terms
+from tests.golden.parent_scenes import parent_commits
 
 ACCOUNTS: Final = ("alice", "bob")
 CANDIDATES: Final = (
@@ -193,6 +194,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
         *_icebergs(day),
         *_timed(day.now_ns),
         *_trails(day.now_ns),
+        *parent_commits(day.now_ns),
     ]
 
 

@@ -13,11 +13,13 @@ import msgspec
 from adapters.codec import ORDER_COMMITS
 from apps.live_gateway.report_log import VENUE_COMMITS
 from domain.audit import checker
+from domain.audit.algo_audit import AlgoAudit, check_algo_answers, check_algos
 from domain.audit.checker import Audit, ObservedBounds, Violation
 from domain.audit.display_audit import check_displayed
 from domain.audit.list_audit import check_list_answers, check_lists
 from domain.execution.projection import Executions
 from domain.market.listings import Listings
+from domain.order.algo import LIVE
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.paper.book import PaperState
@@ -103,9 +105,10 @@ async def _lived(world: World, house: House, only: tuple[str, ...]) -> Outcome:
 
 
 async def _trade(world: World, house: House) -> None:
-    lists = asyncio.create_task(house.lists.trade(TROUBLE_S))
+    others = [asyncio.create_task(trader.trade(TROUBLE_S)) for trader in (house.lists, house.algos)]
     await house.trader.trade(ORDERS, world.loop.time() + TROUBLE_S)
-    await lists
+    for other in others:
+        await other
 
 
 async def _close(house: House) -> None:
@@ -127,11 +130,12 @@ async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> 
         return
     trading.result()
     for _ in range(ROUNDS):
+        await house.algos.end()
         for order_id in _open(house):
             await house.trader.cancel(order_id, attempts=5)
-        if await _until(lambda: _at_rest(house) and not _open(house), SETTLED_WITHIN_S / ROUNDS, house):
+        if await _until(lambda: _at_rest(house) and not _open(house) and not _works(house), SETTLED_WITHIN_S / ROUNDS, house):
             break
-    if not await _until(lambda: _at_rest(house) and not _open(house), SETTLED_WITHIN_S, house):
+    if not await _until(lambda: _at_rest(house) and not _open(house) and not _works(house), SETTLED_WITHIN_S, house):
         _still(world, house, "does not end")
     world.tell("settled %.1f s after healing", world.loop.time() - began)
 
@@ -139,6 +143,11 @@ async def _settle(world: World, house: House, trading: "asyncio.Task[None]") -> 
 def _open(house: House) -> list[str]:
     """Orders that must end still. What is in doubt because its venue never says a word may stay so: with the alarm that a doubt is."""
     return [order_id for order_id, line in _audit(house).lines.items() if not line.order.closed and not _excused(house, line.order)]
+
+
+def _works(house: House) -> bool:
+    """Whether a parent may still make a child, or waits for one."""
+    return any(parent.state in LIVE for parent in house.oms.host.book.parents.by_id.values())
 
 
 def _excused(house: House, order: Order) -> bool:
@@ -237,6 +246,9 @@ def _outcome(world: World, house: House) -> Outcome:
     world.violations += checker.check_reduce_only(_commits(house.ground.orders))
     world.violations += check_lists(_commits(house.ground.orders), LOTS)
     world.violations += check_list_answers(list(_commits(house.ground.orders)), house.lists.answers)
+    world.violations += check_algos(_commits(house.ground.orders))
+    world.violations += check_algo_answers(list(_commits(house.ground.orders)), house.algos.answers)
+    world.violations += _rooms(house)
     if not audit.violations:  # a replay of an unlawful journal proves nothing, and may not even be possible
         world.violations += _folds(house, audit)
     for name, error in house.unread_errors():
@@ -305,6 +317,19 @@ def _exposure_again(house: House) -> Exposure:
         for event in commit.events:
             fold.apply(event, commit.seq)
     return fold.exposure
+
+
+def _rooms(house: House) -> Iterator[Violation]:
+    """What risk reserves for parents, against what they may still put into children, after every commit and at the end."""
+    fold, audit = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings(), market.INSTRUMENTS), AlgoAudit()
+    for commit in _commits(house.ground.orders) if house.algos.answers else ():
+        for event in commit.events:
+            fold.apply(event, commit.seq)
+        found = {algo_id: claim.quantity for algo_id, claim in fold.exposure.claims.items()}
+        if not any(audit.take(commit)) and found != audit.rooms():
+            yield Violation("reservations", str(commit.seq), f"risk keeps {found}, and parents may use {audit.rooms()}")
+    for algo_id in house.risk.risk.exposure.claims:
+        yield Violation("reservations", f"parent {algo_id}", "still has room reserved")
 
 
 def _unhandled(world: World, context: dict[str, Any]) -> None:

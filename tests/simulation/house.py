@@ -8,6 +8,7 @@ from adapters.subjects import REQUESTS
 from apps.connections.unit import Unit
 from apps.connections.venue_lists import SentRequest
 from domain.audit.checker import Audit, ObservedSend
+from tests.simulation.algo_trader import AlgoTrader
 from tests.simulation.bus import matches
 from tests.simulation.list_trader import ListTrader
 from tests.simulation.operator import Operator
@@ -43,6 +44,7 @@ class House:
         self.operator = Operator(world, lambda: self.risk)
         self.trader = Trader(world, self._door, lambda: self.ground.orders.head.seq)
         self.lists = ListTrader(world, self._door)
+        self.algos = AlgoTrader(world, self._door)
 
     async def open(self) -> None:
         for name in SERVICES:

@@ -23,6 +23,8 @@ from tests.simulation.world import World
 LISTS = 6
 PLACED_IN = 4
 """One history of this many has lists."""
+OPENING, OPENING_IN = 6, 8
+"""How many more lists have a leg that opens a position, and one history of how many has them."""
 ASK_AGAIN_S, ASK_AGAIN_MAX = 0.4, 400
 HTTP_TIMEOUT_S = 2.5
 BY = "PKLISTS2222222222222"
@@ -45,11 +47,18 @@ class ListTrader:
     async def trade(self, horizon_s: float) -> None:
         if self._world.seed % PLACED_IN != PLACED_IN - 1:
             return
-        chance = self._random
+        opening = OPENING if self._world.seed % OPENING_IN == OPENING_IN - 1 else 0
+        other = self._world.random("opening lists")
+        await asyncio.gather(
+            self._all(LISTS, horizon_s, self._random, _made),
+            self._all(opening, horizon_s / 2, other, _opening),
+        )
+
+    async def _all(self, count: int, horizon_s: float, chance: random.Random, make: Callable[[int, random.Random], Listed]) -> None:
         tasks = []
-        for number in range(LISTS):
-            await asyncio.sleep(chance.random() * horizon_s / LISTS)
-            tasks.append(asyncio.create_task(self._one(_made(number, random.Random(chance.random())), random.Random(chance.random()))))
+        for number in range(count):
+            await asyncio.sleep(chance.random() * horizon_s / count)
+            tasks.append(asyncio.create_task(self._one(make(number, random.Random(chance.random())), random.Random(chance.random()))))
         for task in tasks:
             await task
 
@@ -135,6 +144,17 @@ def _made(number: int, chance: random.Random) -> Listed:
     if number % 2:
         legs[-1] = msgspec.structs.replace(legs[-1], order_type=OrderType.TRAILING_STOP, trail=Trail(amount=Decimal("0.05")))
     return msgspec.structs.replace(asked, strict=strict), legs
+
+
+def _opening(number: int, chance: random.Random) -> Listed:
+    """An entry that trades bit by bit, and a leg that follows it: most on the entry's side, some on the other."""
+    account, name = market.SHORT, f"o-{number}"
+    made = Made(account, name, Side.BUY if chance.random() < 0.8 else Side.SELL, list_id_of(account, name))
+    asked = ListTerms(list_id=made.list_id, account=account, client_list_id=name, kind=ListType.OTO)
+    side = made.side if chance.random() < 0.8 else opposite(made.side)
+    quantities = [Decimal(chance.randint(40, 120)) / 10 for _ in range(2)]
+    entry = made.leg("e", Role.ENTRY, made.side, quantities[0], made.near)
+    return asked, [entry, made.leg("h", Role.HELD, side, quantities[1], chance.choice((made.near, market.MID)))]
 
 
 class Made(msgspec.Struct, frozen=True):

@@ -34,12 +34,13 @@ from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Fenced, Head, Unavailable
 from domain.risk.exposure import Exposure
-from domain.values import Side
-from tests.simulation import planted_wire
+from domain.risk.list_growth import ListGrowth
+from domain.values import ZERO, Side
+from tests.simulation import planted_algos, planted_wire
 from tests.simulation.journal import Disk
 from tests.simulation.planting import PLANTS, Patch, plant
 
-__all__ = ["PLANTS", "planted_wire"]
+__all__ = ["PLANTS", "planted_algos", "planted_wire"]
 
 
 # The log
@@ -167,6 +168,11 @@ def _() -> list[Patch]:
 @plant("risk answers before it has read the journal", "slow start")
 def _() -> list[Patch]:
     return [(Readiness, "shut", None)]
+
+
+@plant("a released leg of a list counts only for what it works for", "delay", "duplicate")
+def _() -> list[Patch]:
+    return [(ListGrowth, "_rest", lambda self, group, entry, orders: ZERO)]
 
 
 @plant("a position that shrinks leaves its reduce-only orders as they are")

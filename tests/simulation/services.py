@@ -15,6 +15,7 @@ from apps.connections.controls import ControlAck, KnownControls, connections, ev
 from apps.connections.nats import patiently
 from apps.connections.ticks import Ticks
 from apps.connections.unit import Unit
+from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch as SendSwitch
@@ -23,6 +24,7 @@ from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
 from apps.exeq.timed_orders import TimedOrders
+from apps.exeq.trade_prints import TradePrints
 from apps.exeq.trailing_stops import TrailingStops
 from apps.exeq.venue_wire import VenueWire
 from apps.journal.commit_feed import FedJournal
@@ -39,7 +41,11 @@ from apps.live_gateway.report_log import VENUE_COMMITS
 from apps.live_gateway.report_wire import announced_fills
 from apps.live_gateway.request_handler import RequestHandler as VenueIntake
 from apps.live_gateway.session import Sessions
+from apps.live_gateway.simulated_trades import SimulatedTrades
 from apps.live_gateway.venue_host import VenueHost
+from apps.oms.algo_upkeep import AlgoUpkeep
+from apps.oms.algos import AlgoHandler
+from apps.oms.child_spawner import ChildSpawner
 from apps.oms.command_handler import CommandHandler
 from apps.oms.expiry import OrderExpiry
 from apps.oms.kill_switch import OmsKillSwitch
@@ -76,7 +82,7 @@ from tests.simulation import market
 from tests.simulation.bus import Client, Network
 from tests.simulation.journal import Disk, SimJournal
 from tests.simulation.loop import OWNER
-from tests.simulation.rogue import RogueVenue
+from tests.simulation.rogue_host import RogueHost
 from tests.simulation.world import SimClock, World
 
 ORDERS = "oms.journal.0"
@@ -241,14 +247,16 @@ class Oms(Process):
         self.host.on_ready = self._on_ready
         await self.risk.start()
         await self.sessions.start()
-        desk = CommandHandler(self.host, publisher, failed=self.failed)
+        self.algos = AlgoHandler(self.host, self.intake, self.risk, LISTS_MAX)
+        children = ChildSpawner(self.host, self.intake, self.risk)
+        desk = CommandHandler(self.host, children, publisher, failed=self.failed)
         await desk.start(client, 0)  # type: ignore[arg-type]
         if unit:
             unit.performs[0] = desk.perform
         for coroutine in (publisher.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
-        self.spawn(self.reduce_only.run())
-        self.spawn(self.list_upkeep.run())
+        for coroutine in (self.reduce_only.run(), self.list_upkeep.run(), children.run(), AlgoUpkeep(self.host, self.clock).run()):
+            self.spawn(coroutine)
         self.open = True
 
     def _on_ready(self, ready: bool) -> None:
@@ -330,22 +338,11 @@ class Exeq(Process):
         self.spawn(self.ownership.run(lambda: self.orders.caught_up and switch.controls_known()))
         self.spawn(InDoubtRoutes(client, self.executor).run())
         trailing = TrailingStops(self.executor, executions, market.INSTRUMENTS, switch.forbids, TRAIL_EVERY_NS)
-        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns, trailing).run())
-        self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, rules.quote_age_max_ns).run())
-
-
-class RogueHost(VenueHost):
-    """The host of a venue that misbehaves."""
-
-    def __init__(self, ground: Ground, *args: Any) -> None:
-        self._ground = ground
-        super().__init__(*args)
-
-    def _new_venue(self) -> RogueVenue:
-        settings, world = self.settings, self._ground.world
-        chance = world.random(f"rogue {self.name} {world.loop.time()}")
-        rules = settings.maker_bps, settings.taker_bps, settings.rules
-        return RogueVenue(self.name, self.instruments, *rules, order_rate=lambda: self._ground.order_rate, chance=chance, fired=world.fired)
+        age = rules.quote_age_max_ns
+        self.spawn(StopOrders(self.executor, executions, quotes, self.clock, age, trailing).run())
+        self.spawn(TradePrints(client, market.LISTED, quotes.trades, self.clock, lambda: executions.held.on_trades).run())
+        self.spawn(TimedOrders(self.executor, executions, quotes, self.clock, age).run())
+        self.spawn(Algos(self.executor, executions, quotes, market.INSTRUMENTS, self.clock, age, switch.forbids).run())
 
 
 class Gateway(Process):
@@ -365,8 +362,8 @@ class Gateway(Process):
         self.spawn(sessions.run())
         await intake.listen(client)
         await sessions.listen(client)
-        audience = QuotedVenues(self.hosts)
-        self.spawn(audience.heartbeat())
+        self.trades = SimulatedTrades(self.hosts, publisher.put, self.clock)
+        self.spawn(QuotedVenues(self.hosts, self.trades).heartbeat())
         self.spawn(self._quotes())
 
     def _host(self, name: str, publisher: Publisher) -> VenueHost:
@@ -384,6 +381,7 @@ class Gateway(Process):
             for host in self.hosts.values():
                 host.trade(market.SYMBOL, next(prints))
                 host.show(next(quotes), self.clock.now_ns())
+            self.trades.traded(market.SYMBOL, next(prints))
             await asyncio.sleep(market.QUOTE_EVERY_S)
 
 

@@ -17,7 +17,7 @@ from domain.market.trading_hours import SECOND_NS
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.order import Order
-from domain.order.trail import Trail
+from domain.order.trail import Trail, TrailTrigger
 from domain.ports import Unavailable
 from domain.values import AT_SESSIONS, OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
@@ -213,6 +213,7 @@ def _trailing(terms: Terms, number: int) -> Terms:
     touch = market.ASK if terms.side is Side.BUY else market.BID
     trail = Trail(
         amount=Decimal(number % 5 + 1) / 100,
+        trigger=TrailTrigger.LAST if number % 5 == 4 else TrailTrigger.TOUCH,
         limit_offset=Decimal("0.02") if number % 2 else None,
         activation_price=touch if number % 4 == 0 else None,
     )

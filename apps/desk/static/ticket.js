@@ -250,7 +250,7 @@ export function Ticket() {
         ${trails(fields.type) ? html`
           <${Field} label=${`Trail, ${fields.trail_by === 'trail_amount' ? 'in price' : 'in percent'}`} id="ticket-trail" error=${wrong.trail}>${input('trail', decimal)}</${Field}>
           <${Field} label="Trail by" id="ticket-trail_by">${select('trail_by', ['trail_amount', 'trail_percent'])}</${Field}>
-          <${Field} label="Trail trigger" id="ticket-trail_trigger" error=${wrong.trail_trigger}>${select('trail_trigger', ['touch', 'mid'])}</${Field}>
+          <${Field} label="Trail trigger" id="ticket-trail_trigger" error=${wrong.trail_trigger}>${select('trail_trigger', ['touch', 'mid', 'last'])}</${Field}>
           <${Field} label="Activation price" id="ticket-activation_price" error=${wrong.activation_price}>${input('activation_price', { ...decimal, placeholder: 'at once' })}</${Field}>
           <${Field} label="Limit offset" id="ticket-limit_offset" error=${wrong.limit_offset}>${input('limit_offset', { ...decimal, placeholder: 'market' })}</${Field}>` : null}
         ${fields.time_in_force === 'gtd' ? html`<${Field} label="Expires at" id="ticket-expire_at" error=${wrong.expire_at}>${input('expire_at')}</${Field}>` : null}

@@ -19,6 +19,7 @@ const WORDS = {
   rate_limit: 'The account sends too many orders a second.',
   max_open_orders: 'The account has too many open orders.',
   max_open_lists: 'The account has too many open lists.',
+  max_open_algos: 'The account has too many open algos.',
   list_rejected: 'Another order of the list was refused.',
   reduce_only: 'It would not only reduce the position.',
   risk_timeout: 'Risk did not answer in time.',

@@ -23,7 +23,7 @@ from apps.oms.alpaca.order_fields import (
 from apps.oms.alpaca.refusals import unknown_asset
 from apps.oms.replace import NewTerms
 from domain.order.commands import Terms
-from domain.order.trail import Trail
+from domain.order.trail import Trail, TrailTrigger
 from domain.shards import ONE_SHARD, Shards
 from domain.values import ZERO, OrderType, Side, TimeInForce
 
@@ -49,6 +49,7 @@ class AlpacaOrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     legs: RawNumber = UNSET
     advanced_instructions: RawNumber = UNSET
     position_intent: Text = UNSET
+    trail_trigger: Text = UNSET
 
 
 class OrderRequest(NamedTuple):
@@ -62,6 +63,7 @@ class OrderRequest(NamedTuple):
 
 
 KNOWN_TYPES: Final = ("market", "limit", "stop", "stop_limit", "trailing_stop")
+TRIGGERS: Final = tuple(map(str, TrailTrigger))
 KNOWN_TIFS: Final = ("day", "gtc", "ioc", "fok", "opg", "cls")
 TIFS_OF_CLASSES: Final = ("day", "gtc")
 SERVED_CLASSES: Final = ("simple", "", *CLASSES)
@@ -77,8 +79,8 @@ INTENTS: Final = {
 WORDS_OF_INTENTS: Final = tuple(INTENTS)
 OF_OTHER_ORDERS: Final = ("legs", "advanced_instructions")
 """Fields that would change the meaning of an order, and belong to classes that are not served."""
-OF_TRAILS: Final = ("trail_price", "trail_percent")
-"""Fields that belong to the type trailing_stop."""
+OF_TRAILS: Final = ("trail_price", "trail_percent", "trail_trigger")
+"""Fields that belong to the type trailing_stop. `trail_trigger` is ours: Alpaca has only one."""
 OF_CLASSES: Final = ("take_profit", "stop_loss")
 """Fields that belong to the classes of several orders."""
 
@@ -146,8 +148,9 @@ def _trail(parsed: AlpacaOrderBody, asset: AlpacaAsset) -> Trail:
     if amount is not None and percent is not None:
         raise malformed_field("trail_percent", "cannot be given together with trail_price")
     if amount is None and percent is None:
-        raise malformed_field("trail_price", "or trail_percent is required")
-    return Trail(amount=amount, percent=percent)
+        raise malformed_field("trail_price", "trail_price or trail_percent is required")
+    trigger = word_in_body(parsed.trail_trigger, "trail_trigger", TRIGGERS, default=TrailTrigger.TOUCH)
+    return Trail(amount=amount, percent=percent, trigger=TrailTrigger(trigger))
 
 
 def _refuse_with_class(parsed: AlpacaOrderBody, order_class: str, kind: str, tif: str) -> None:
@@ -176,7 +179,7 @@ def _amount(parsed: AlpacaOrderBody, asset: AlpacaAsset, kind: str) -> tuple[Dec
         raise malformed_field("notional", "cannot be given together with qty")
     if notional is None:
         if quantity is None:
-            raise malformed_field("qty", "or notional is required")
+            raise malformed_field("qty", "qty or notional is required")
         return quantity, None
     if kind != "market":
         raise malformed_field("notional", "is for market orders only")
@@ -232,7 +235,7 @@ def read_replacement(body: bytes, asset: AlpacaAsset, time_in_force: str, key: s
         found = number_in(parsed.trail, "trail", asset.tick if by_amount else None)
         wanted = wanted._replace(trail_amount=found) if by_amount else wanted._replace(trail_percent=found)
     if wanted.numbers == (None, None, None) and not wanted.trails:
-        raise malformed_field("qty", "or limit_price or stop_price is required")
+        raise malformed_field("qty", "qty or limit_price or stop_price is required")
     return wanted
 
 

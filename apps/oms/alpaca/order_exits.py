@@ -51,7 +51,7 @@ def read_exits(
     """Return the exits of an order. `limit_price` and `side` are those of the order. AlpacaRefusal, with the name of the field."""
     gain, loss = is_given(take_profit), is_given(stop_loss)
     if order_class == OTO and gain == loss:
-        raise malformed_field("take_profit", "or stop_loss is required with order_class oto, and not both")
+        raise malformed_field("take_profit", "take_profit or stop_loss is required with order_class oto, and not both")
     for name, found in (("take_profit", gain), ("stop_loss", loss)):
         if order_class != OTO and not found:
             raise malformed_field(name, f"is required with order_class {order_class}")

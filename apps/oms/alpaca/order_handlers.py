@@ -17,7 +17,7 @@ from apps.oms.alpaca.order_body import OrderRequest, read_order, read_replacemen
 from apps.oms.alpaca.order_fields import client_order_id_in
 from apps.oms.alpaca.order_lookup import Named, OrderLookup
 from apps.oms.alpaca.orders import AlpacaOrder, order_of, status_of, submitted_order
-from apps.oms.alpaca.refusals import already, order_not_found, refused_order, untraded
+from apps.oms.alpaca.refusals import TRIGGERED, already, order_not_found, refused_order, triggered, untraded
 from apps.oms.alpaca.requests import NO_CONTENT, AlpacaReply, AlpacaRequest, flag_in, reply
 from apps.oms.cancel import cancel
 from apps.oms.metrics import OmsMetrics
@@ -142,6 +142,8 @@ class AlpacaOrders:
         try:
             await self._replaces.replace(order, wanted, by=request.caller.key_id)
         except Refusal as refusal:
+            if refusal.code == "illegal_transition" and refusal.extra.get("reason") == TRIGGERED:
+                raise triggered(found.shown_id) from None
             if refusal.code == "illegal_transition":
                 raise already(status_of(order), found.shown_id) from None
             raise untraded(refusal, asset, order.side) from None

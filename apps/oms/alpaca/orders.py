@@ -214,6 +214,7 @@ def _as_generation(shown: AlpacaOrder, order: Order, number: int) -> None:
         shown.trail_price, shown.trail_percent = text_of(terms.trail.amount), text_of(terms.trail.percent)
     if standing is Standing.CURRENT:
         return
+    shown.hwm = text_of(terms.best)
     shown.filled_at = shown.expired_at = shown.canceled_at = shown.failed_at = None
     shown.reason, shown.in_doubt = None, False
     if standing is Standing.PENDING:

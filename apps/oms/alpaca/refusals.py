@@ -16,6 +16,7 @@ NOTIONAL_TOO_SMALL: Final = "notional_too_small"
 NO_FRESH_QUOTE: Final = "no_fresh_quote"
 REDUCE_ONLY: Final = "reduce_only"
 RISK_SILENT: Final = ("risk_timeout", "risk_error")
+TRIGGERED: Final = "triggered"
 BY_USER: Final = "new orders are rejected by user request"
 
 
@@ -35,6 +36,12 @@ def unknown_asset(text: str) -> AlpacaRefusal:
 def already(state: str, order_id: str) -> AlpacaRefusal:
     """Return the refusal of a change to an order that is closed or replaced."""
     return AlpacaRefusal(422, UNPROCESSABLE, f'order is already in "{state}" state', order_id=order_id)
+
+
+def triggered(order_id: str) -> AlpacaRefusal:
+    """Return the refusal of another trail for a trailing stop that has triggered: it is a market or limit order."""
+    message = "the trailing stop has triggered: its trail cannot be changed any more"
+    return AlpacaRefusal(422, UNPROCESSABLE, message, reason=TRIGGERED, order_id=order_id)
 
 
 def too_small(least: str) -> AlpacaRefusal:

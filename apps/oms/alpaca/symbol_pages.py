@@ -121,10 +121,9 @@ def only(name: str, found: Mapping[str, Any], symbol: str) -> dict[str, Any]:
 
 def moment_of(text: str) -> int:
     """Read a moment in a token, nanoseconds UTC. ValueError."""
-    at_ns = int(text)
-    if not 0 <= at_ns <= MOMENT_MAX:
+    if not text.isascii() or not text.isdigit() or int(text) > MOMENT_MAX:
         raise ValueError
-    return at_ns
+    return int(text)
 
 
 def _within(at_ns: int) -> int:

@@ -10,7 +10,9 @@ from apps.oms.alpaca.moments import shown_moment
 from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, reply
 from apps.oms.alpaca.symbol_pages import NOTHING, PageQuery, SymbolPage, asked_assets, moment_of, named_assets, page_query, read_page
 from apps.oms.market_reads import MarketReader, MarketReads
-from domain.market.tick_history import TickPlace, TickSpan, VenueQuote, VenueTrade
+from domain.market.bar_history import DAY_NS
+from domain.market.close_file import day_text
+from domain.market.tick_history import TickPlace, TickSpan, TickTable, VenueQuote, VenueTrade
 from domain.ports import Clock
 from domain.values import Side
 
@@ -20,6 +22,7 @@ TAPES: Final = {"NYSE": "A", "AMEX": "B", "ARCA": "B", "NYSEARCA": "B", "BATS": 
 """The tape that reports the trades of an equity, by the exchange that lists it."""
 OTHER_TAPE: Final = "O"
 NOT_RECORDED: Final = "market_not_recorded"
+NOT_KEPT: Final = "ticks_not_kept"
 
 
 class AlpacaTicks:
@@ -84,6 +87,8 @@ class AlpacaTicks:
 
 
 async def _trades(reader: MarketReader, asked: PageQuery[TickPlace]) -> SymbolPage:
+    await _kept(reader, TickTable.TRADES, asked)
+
     async def read(asset: AlpacaAsset, behind: TickPlace | None, many: int) -> list[VenueTrade]:
         return await reader.trades_of(asset.symbol, _span(asked, behind), many)
 
@@ -91,10 +96,19 @@ async def _trades(reader: MarketReader, asked: PageQuery[TickPlace]) -> SymbolPa
 
 
 async def _quotes(reader: MarketReader, asked: PageQuery[TickPlace]) -> SymbolPage:
+    await _kept(reader, TickTable.QUOTES, asked)
+
     async def read(asset: AlpacaAsset, behind: TickPlace | None, many: int) -> list[VenueQuote]:
         return await reader.quotes_of(asset.symbol, _span(asked, behind), many)
 
     return await read_page(asked, read, venue_quote_view, lambda quote: _written(quote.place))
+
+
+async def _kept(reader: MarketReader, ticks: TickTable, asked: PageQuery[TickPlace]) -> None:
+    """Refuse a range that begins with days whose ticks were dropped: without them it would look as if there had been none."""
+    since = await reader.kept_since(ticks)
+    if since is not None and asked.first < since:
+        raise Refusal(422, NOT_KEPT, f"{ticks} before {day_text(since // DAY_NS)} are in the archive only: choose a later start")
 
 
 def _span(asked: PageQuery[TickPlace], behind: TickPlace | None) -> TickSpan:

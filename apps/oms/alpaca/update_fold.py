@@ -153,7 +153,7 @@ def _encoded(updates: Sequence[Made]) -> list[tuple[str, str]]:
     return [(account, encoded(update)) for account, update in updates]
 
 
-_WITHOUT_ORDER: Final = (e.ReportQuarantined, *e.OF_NO_ORDER)
+_WITHOUT_ORDER: Final[tuple[type[e.Event], ...]] = (e.ReportQuarantined, *e.OF_NO_ORDER)
 """Events for which no order is loaded: they belong to none, or change nothing that a client sees."""
 _TRADES: Final = (e.OrderFilled, e.TradeBusted)
 """Events that name their account."""

@@ -174,6 +174,7 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
             subjects.service_stats("exeq"),
             subjects.owner("exeq", "*"),
             DEPTHS,
+            PRINTS,
             *ANNOUNCED,
         ),
         ORDERS,
@@ -181,7 +182,7 @@ _RIGHTS: Final[Mapping[str, NatsRights]] = {
         ACCESS,
     ),
     "live-gateway": _reading(
-        (REPORTS, FILLS, TICKS, DEPTHS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", DESK, OPERATOR, ADMIN)),
+        (REPORTS, FILLS, TICKS, DEPTHS, PRINTS, PRICES, *_api(VENUES, (MAKES,)), *_answers("oms", "exeq", "risk", DESK, OPERATOR, ADMIN)),
         (REQUESTS, SESSIONS, subjects.access_questions("live-gateway"), subjects.service_stats("live-gateway"), DEPTHS, PRINTS, *ANNOUNCED),
         VENUES,
         ACCESS,

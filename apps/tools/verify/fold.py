@@ -8,6 +8,7 @@ from adapters.chain import GENESIS
 from adapters.codec import ORDER_COMMITS
 from adapters.scratch import ScratchLines
 from apps.tools.verify.report import Counts
+from domain.audit.algo_audit import AlgoAudit
 from domain.audit.journal_audit import Audit, ObservedCommit
 from domain.order import events as e
 from domain.order.events import Foreign
@@ -33,6 +34,7 @@ class JournalFold:
         self.head = GENESIS
         self.lines = ScratchLines()
         self.audit = Audit(lines=self.lines)
+        self._algos = AlgoAudit()
         self.accounts: dict[str, dict[str, Position]] = {}
         self.marked: Head | None = None
         self.mark = mark
@@ -66,7 +68,10 @@ class JournalFold:
 
     def _take(self, recorded: JournalEntry) -> tuple[e.OrderEvent, ...]:
         head, events = recorded.head, ORDER_COMMITS.read(recorded).events
-        self.audit.take(ObservedCommit(head.seq, head.n, head.chain, recorded.payload, events))
+        commit = ObservedCommit(head.seq, head.n, head.chain, recorded.payload, events)
+        self.audit.take(commit)
+        for found in self._algos.take(commit):
+            self.audit.violated(found.name, found.where, found.what)
         for event in events:
             if (line := self.lines.get(event.order_id)) is not None:
                 note(line.order, head.seq)

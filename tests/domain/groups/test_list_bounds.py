@@ -9,7 +9,9 @@ import pytest
 from adapters.chain import GENESIS, following
 from adapters.codec import ORDER_COMMITS
 from domain.audit.checker import ObservedBounds, ObservedCommit, check_journal
+from domain.order import commands as c
 from domain.order import events as e
+from domain.order.decider import decide
 from domain.ports import Head
 from domain.values import Side
 from tests import given
@@ -73,3 +75,17 @@ def test_an_exit_that_sells_more_than_its_entry_bought_is_found(trigger: str) ->
     scene = check(bracket(trigger=trigger), f"rest entry\nfill entry 4{ending}")
     assert broken(scene.commits, NO_SHORTS) == set()
     assert broken(grown(scene), NO_SHORTS) == {"risk_limit"}
+
+
+@pytest.mark.parametrize(("more", "found"), [("1", set()), ("2", {"risk_limit"})])
+def test_an_order_in_the_room_that_a_released_leg_grows_into_is_found(more: str, found: set[str]) -> None:
+    """10 at 50 and then 10 at 45 come to 950, also after a first trade of the entry."""
+    legs = [terms("entry", Decimal(10), Side.BUY, "50"), terms("held", Decimal(10), Side.BUY, "45")]
+    scene = check(ListScene("oto", legs), "rest entry\nfill entry 2\nrest held\nfill held 2")
+    other = msgspec.structs.replace(terms("other", Decimal(more), Side.BUY, "50"), group_id="", role="")
+    approved = msgspec.structs.replace(given.approved(other.order_id), reference=other.price)
+    commit = tuple(decide(None, c.SubmitOrder(order_id=other.order_id, terms=other, decision=approved), scene.now))
+    bounds = ObservedBounds(position_notional_max=Decimal(1_000), marks={given.SYMBOL: Decimal(45)})
+    assert broken([*scene.commits, commit], bounds) == found
+    ended = check(scene, "cancel entry\ncancelled entry").commits
+    assert broken([*ended, commit], bounds) == set(), "the entry has ended, and 4 are held"

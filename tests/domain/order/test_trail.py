@@ -11,7 +11,7 @@ from domain.narrative import told
 from domain.order.commands import Terms
 from domain.order.order import Order, evolved
 from domain.order.terms import again, same_terms
-from domain.order.trail import Trail, TrailTrigger, trail_denial
+from domain.order.trail import Trail, trail_denial
 from domain.values import OrderType
 from tests import given
 from tests.table import Scene
@@ -166,7 +166,6 @@ def test_the_story_names_the_trail_and_each_step() -> None:
         (Trail(amount=D("0.3")), "trail_amount_off_tick"),
         (Trail(amount=D(5), limit_offset=D("0.3")), "limit_offset_off_tick"),
         (Trail(amount=D(5), activation_price=D("0.3")), "activation_price_off_tick"),
-        (Trail(amount=D(5), trigger=TrailTrigger.LAST), "trail_trigger_unsupported"),
     ],
 )
 def test_what_no_trail_may_be_is_refused_by_name(trail: Trail | None, code: str | None) -> None:

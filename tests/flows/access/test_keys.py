@@ -50,7 +50,7 @@ def wrong(key: Made) -> dict[str, Headers]:
         "the other half": {"apca-api-secret-key": key.secret},
         "half a signature": {"trade-key": key.key_id},
         "a secret and a signature": {**key.headers, "trade-key": key.key_id},
-        "base64 that is none": {"authorization": "Basic %%%"},
+        "invalid base64": {"authorization": "Basic %%%"},
         "NUL in base64": {"authorization": "Basic " + "AA" * 10 + "=="},
     }
 

@@ -258,7 +258,7 @@ NASTY: list[Callable[[str], str]] = [
     lambda text: re.sub(r"\d+", "9" * 400, text),
     lambda text: re.sub(r"\d+", "-1", text),
     lambda text: re.sub(r'"[^"]*"', "null", text),
-    lambda text: re.sub(r"20\d\d-", "20x6-", re.sub(r'"(E|T|lastUpdateId)":', r'"\1":-', text)),  # a time that is none
+    lambda text: re.sub(r"20\d\d-", "20x6-", re.sub(r'"(E|T|lastUpdateId)":', r'"\1":-', text)),  # an invalid time
 ]
 
 
