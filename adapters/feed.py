@@ -43,7 +43,9 @@ Message = tuple[int, Msg]
 class Feed:
     """Messages of one subject (wildcards allowed) behind sequence `after`, each once and in order, in batches as they arrive."""
 
-    def __init__(self, client: Client, stream: str, subject: str, after: int) -> None:
+    def __init__(self, client: Client, stream: str, subject: str, after: int, *, whole: bool = True) -> None:
+        """`whole`: a gap in the feed is fetched. False: the subjects keep only their last message, so that gaps are usual."""
+        self._whole = whole
         self._client = client
         self._stream = stream
         self._subject = subject
@@ -121,7 +123,7 @@ class Feed:
         seq, previous = _number(message, SEQUENCE), _number(message, PREVIOUS)
         if 0 <= seq <= self._last:
             return
-        if seq < 0 or previous != self._last:
+        if seq < 0 or (self._whole and previous != self._last):
             self._behind = True
             return
         self._arrive(seq, message)

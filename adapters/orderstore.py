@@ -20,7 +20,7 @@ import msgspec
 import structlog
 
 from adapters.codec import encode
-from adapters.parent_table import TABLE, DamagedParent, find_parent, open_parents, parents_page, put_parents
+from adapters.parent_table import TABLE, DamagedParent, check_parents, find_parent, open_parents, parents_page, put_parents
 from domain.execution.owner import NO_OWNER, Owner
 from domain.order.algo import AlgoFilter, Parent
 from domain.order.holdings import Key
@@ -117,6 +117,7 @@ class SqliteOrderStore:
                 if not self._checked:
                     for row in self._read().execute(ALL):
                         _check(row)
+                    check_parents(self._read())
                     self._checked = True
                 shared = Shared()
                 orders = [shared.order(_verified(row)) for row in self._read().execute(OPEN)]

@@ -32,6 +32,12 @@ def open_parents(connection: sqlite3.Connection) -> list[Parent]:
     return [_verified(row) for row in connection.execute(_OPEN)]
 
 
+def check_parents(connection: sqlite3.Connection) -> None:
+    """Check every row: one whose state was changed would be missing from every query. DamagedParent."""
+    for row in connection.execute(_SELECT):
+        _verified(row)
+
+
 def find_parent(connection: sqlite3.Connection, algo_id: str) -> Parent | None:
     """Return one parent. DamagedParent."""
     row = connection.execute(_FIND, (algo_id,)).fetchone()

@@ -15,6 +15,9 @@ CONTROL_JOURNALS: Final = "risk.control.*"
 ACCESS_STREAM: Final = "ACCESS"
 ACCESS_JOURNALS: Final = "access.*"
 ACCESS: Final = "access.control"
+LEASE_STREAM: Final = "KV_OMS_SHARDS"
+"""The stream of the key-value bucket OMS_SHARDS: who should own which shard."""
+LEASES: Final = "$KV.OMS_SHARDS.>"
 CONTROLS: Final = "risk.control.all"
 """One journal for every kind of control, so that one version number identifies what was in force."""
 
@@ -74,6 +77,11 @@ def order_stream(shard: int, shards: int = 1) -> str:
 def order_stream_subject(shard: int, shards: int = 1) -> str:
     """Return the subject that this stream takes."""
     return ORDER_JOURNALS if shards == 1 else order_subject(shard)
+
+
+def lease(key: str) -> str:
+    """Return the subject of a key of the lease store."""
+    return f"$KV.OMS_SHARDS.{key}"
 
 
 def venue_subject(venue: str) -> str:

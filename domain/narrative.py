@@ -162,6 +162,12 @@ def _replaced(event: e.OrderReplaced) -> str:
     return f"It is {_terms(event.quantity, event.price, event.stop_price)}{_following(event.trail)} now{_named(event)}{reported}."
 
 
+def _taken(event: e.ShardTaken) -> str:
+    if event.lease:
+        return f"{event.unit} takes the shard, with revision {event.lease} of its lease."
+    return f"{event.sender} of {event.unit} takes over sending."
+
+
 def _quarantined(event: e.ReportQuarantined) -> str:
     return f"A report of {event.venue} (number {event.report_seq}) is quarantined: {event.reason.replace('_', ' ')}."
 
@@ -275,7 +281,8 @@ SENTENCES: Final[dict[type[e.Event], Callable[[Any], str]]] = {
     e.AlgoAmended: _amended,
     e.AlgoEnding: lambda event: f"It comes to its end for {event.source}: {event.reason.replace('_', ' ')}. No slice follows.",
     e.AlgoEnded: _algo_ended,
-    e.ShardTaken: lambda event: f"{event.sender} of {event.unit} takes over sending.",
+    e.ShardTaken: _taken,
     e.ShardHeld: lambda event: f"{event.unit} confirms that it can still write.",
+    e.ShardReleased: lambda event: f"{event.unit} gives up the shard" + (f" to {event.to}." if event.to else "."),
     e.JournalAccepted: lambda event: f"{event.who} accepts that the journal continues from {event.goes_on_from}: {event.reason}.",
 }

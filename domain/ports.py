@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from domain.execution.owner import NO_OWNER, Owner
+from domain.leases import LeaseEntry, LeaseValue
 from domain.market.price_history import DailyClose
 from domain.order.algo import AlgoFilter, Parent
 from domain.order.events import Foreign
@@ -314,6 +315,28 @@ class Snapshots(Protocol):
 
     def kept(self, name: str, *schemas: str) -> Iterator[tuple[Head, bytes]]:
         """Yield the states of one of these schemas that verify, newest first. Others are skipped and logged. From any thread."""
+
+
+class Leases(Protocol):
+    """The lease store: who should own what. A hint, for every reader may see an old state; only a write shows the newest revision.
+
+    Keys and values are those of domain.leases. Shards, units and venues expire a minute after their last write.
+    """
+
+    async def read(self, key: str) -> LeaseEntry:
+        """Return an entry, perhaps an old one. Revision 0 if it was never written, or has expired. Raises Unavailable."""
+
+    def watch(self) -> AsyncGenerator[Sequence[LeaseEntry]]:
+        """Yield all entries, then the changes. A key that expires is not shown. Raises Unavailable: watch again.
+
+        A server that is cut off from the others shows nothing and raises nothing: only an own write that comes back is a sign of life.
+        """
+
+    async def write(self, key: str, value: LeaseValue, after: int) -> int:
+        """Write a key whose last revision is `after` and return its new one. Raises Fenced (another revision), Unavailable."""
+
+    async def give_back(self, key: str, after: int) -> int:
+        """Write that the key has no value any more, like `write`."""
 
 
 class Clock(Protocol):

@@ -12,6 +12,7 @@ NAMES: Final = {
     "order_id": "0" * 32,
     "list_id": "0" * 32,
     "key_id": "PKNOTHING",
+    "algo_id": "0" * 32,
     "at_seq": "1",
     "from_seq": "1",
     "to_seq": "1",

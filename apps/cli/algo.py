@@ -2,12 +2,12 @@
 
 import json as jsonlib
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
+from adapters.clock import SystemClock
 from apps.cli import show, story
 from apps.cli.addresses import find
 from apps.cli.client import Oms, Reply, to_stderr
@@ -49,7 +49,7 @@ def submit(
     if lasts is not None:
         if asked.get("end_at") is not None:
             raise WrongUsage("The file has an end_at: leave it out, or leave out --for.", EXAMPLE)
-        asked["end_at"] = rfc3339(time.time_ns() + duration_s(lasts, "--for") * SECOND)
+        asked["end_at"] = rfc3339(SystemClock().now_ns() + duration_s(lasts, "--for") * SECOND)
     if client_algo_id is not None:
         asked["client_algo_id"] = identifier(client_algo_id, "a client_algo_id")
     name = str(asked.setdefault("client_algo_id", f"cli-{secrets.token_hex(12)}"))

@@ -22,8 +22,9 @@ from domain.ports import Clock
 from domain.values import ZERO
 
 LOOK_EVERY_S: Final = 0.05
-AT_ONCE_MAX: Final = 500
-"""Commands of one look; the other parents follow in the next."""
+AT_ONCE_MAX: Final = 150
+"""Parents that one look decides about, so that it takes less than 5 ms. The next look begins with the others."""
+NEVER: Final = 2**63
 CANCEL_AGAIN_NS: Final = 1_000_000_000
 """How long a cancel of a child may take before it is requested again."""
 ASK_AGAIN_NS: Final = 200_000_000
@@ -61,6 +62,8 @@ class Algos:
         self._quote_age_max_ns = quote_age_max_ns
         self._forbids = forbids
         self._waits: dict[str, _Wait] = {}
+        self._behind = ""
+        """The parent that is looked at first, because the last look was full before it."""
         self._cancelled: dict[str, int] = {}
         """The children whose cancel was requested, and when (steady ns)."""
 
@@ -75,14 +78,17 @@ class Algos:
 
     def look(self, now_ns: int) -> list[Command]:
         """Return what oms is to record now."""
-        parents, commands = self._executions.parents.by_id, list[Command]()
-        for parent in parents.values():
-            wait = self._waits.get(parent.algo_id)
+        parents, commands, looked_at = self._executions.parents.by_id, list[Command](), 0
+        for algo_id in self._in_turn():
+            parent = parents[algo_id]
+            wait = self._waits.get(algo_id)
             if wait is not None and wait.version == parent.version and now_ns < wait.until:
                 continue
-            if len(commands) >= AT_ONCE_MAX:
+            if looked_at >= AT_ONCE_MAX:
+                self._behind = algo_id
                 break
-            if not self._executor.asks(parent.algo_id):
+            looked_at += 1
+            if not self._executor.asks(algo_id):
                 commands += self._due(parent, now_ns)
         if len(self._waits) > 2 * len(parents):
             self._waits = {algo_id: wait for algo_id, wait in self._waits.items() if algo_id in parents}
@@ -90,13 +96,24 @@ class Algos:
         self._cancelled = {order_id: at for order_id, at in self._cancelled.items() if order_id in open_children}
         return commands
 
+    def _in_turn(self) -> list[str]:
+        """Return the parents, first the one at which the last look was full."""
+        ids, behind, self._behind = list(self._executions.parents.by_id), self._behind, ""
+        begin = ids.index(behind) if behind in self._executions.parents.by_id else 0
+        return ids[begin:] + ids[:begin]
+
     def _due(self, parent: Parent, now_ns: int) -> Iterator[Command]:
         if parent.state not in LIVE:
+            self._waits[parent.algo_id] = _Wait(parent.version, NEVER)
             return
         if parent.end_at is not None and now_ns >= parent.end_at:
             yield self._asks(parent, EndAlgo(order_id=parent.algo_id), now_ns)
             return
-        if parent.state is AlgoState.PAUSED or self._forbids(parent.account, parent.symbol):
+        if parent.state is AlgoState.PAUSED:
+            self._waits[parent.algo_id] = _Wait(parent.version, parent.end_at or NEVER)
+            return
+        if self._forbids(parent.account, parent.symbol):
+            self._waits[parent.algo_id] = _Wait(parent.version, now_ns + ASK_AGAIN_NS)
             return
         due_at = schedule.due(parent, now_ns)
         child = next((child for child in parent.open_children if not child.doubtful), None)

@@ -11,7 +11,7 @@ from typing import Final
 from apps.exeq.executor import Command, Executor
 from apps.exeq.trailing_stops import Seen, TrailingStops
 from domain.execution.projection import Executions
-from domain.market.last_trades import LastTrade
+from domain.market.last_trades import TradedPrice
 from domain.market.quotes import Market, Quote
 from domain.order.commands import TriggerOrder
 from domain.order.events import OrderSubmitted
@@ -47,7 +47,7 @@ class StopOrders:
         quotes = self._market.quotes(symbol, self._clock.monotonic_ns() - self._quote_age_max_ns)
         return {side: _best(quotes, side) for side in Side}
 
-    def _traded(self, symbol: str) -> LastTrade | None:
+    def _traded(self, symbol: str) -> TradedPrice | None:
         return self._market.trades.of(symbol, self._clock.monotonic_ns() - self._quote_age_max_ns)
 
     def _woken(self) -> Iterator[Command]:

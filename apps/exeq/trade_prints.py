@@ -50,5 +50,5 @@ class TradePrints:
                 self._subscriptions[symbol] = await self.feed.start(self._client, subject_token(symbol))
 
     def _take(self, prints: Prints) -> None:
-        if prints.prints and prints.symbol in self._subscriptions:  # one that was on its way when nobody needed it any more is not kept
+        if prints.prints and prints.symbol in self._subscriptions:  # one that arrives after the end of its subscription is not kept
             self._trades.update(prints.symbol, prints.venue, prints.prints[-1].price, self._clock.monotonic_ns())

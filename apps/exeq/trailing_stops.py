@@ -8,7 +8,7 @@ from apps.exeq.executor import Command, Executor
 from domain.execution.projection import Executions
 from domain.groups.trail_level import Level, reached, tightest, trailed, watched
 from domain.instruments import Instrument
-from domain.market.last_trades import LastTrade
+from domain.market.last_trades import TradedPrice
 from domain.market.quotes import Quote
 from domain.order.commands import TrailStop, TriggerOrder
 from domain.order.events import OrderSubmitted
@@ -17,7 +17,7 @@ from domain.values import Side
 
 Seen = Mapping[Side, Quote | None]
 """The quote that an order of each side would trade with; None without a fresh one."""
-Traded = Callable[[str], LastTrade | None]
+Traded = Callable[[str], TradedPrice | None]
 """Returns the last trade of a symbol; None without a fresh one."""
 AT_ONCE_MAX: Final = 1000
 """Commands of one look at the market; the others follow in the next."""
@@ -122,7 +122,7 @@ def _trigger(terms: OrderSubmitted) -> TrailTrigger:
     return terms.trail.trigger
 
 
-def _sight(side: Side, trigger: TrailTrigger, quote: Quote | None, last: LastTrade | None) -> _Sight | None:
+def _sight(side: Side, trigger: TrailTrigger, quote: Quote | None, last: TradedPrice | None) -> _Sight | None:
     """Return what stops of this side and trigger follow now; None if nothing fresh shows it."""
     if trigger is TrailTrigger.LAST:
         return None if last is None else _Sight(last.price, last.venue)

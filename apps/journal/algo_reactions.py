@@ -99,8 +99,17 @@ class AlgoReactions:
         return {order_id: order for order_id, order in found.items() if order is not None}
 
     def _follow(self, parent: Parent, children: dict[str, Order], refused: Iterable[str], found: list[Landed]) -> None:
-        """Apply the rules until nothing follows."""
-        kept = set(refused)
+        """Apply the rules until nothing follows. Never raises: what was applied so far has to be in the journal.
+
+        If the rules fail with an error, a cancel may be missing. The parent is looked at again later.
+        """
+        try:
+            self._followed(parent, children, set(refused), found)
+        except Exception:  # a bug of the rules may not cost memory its agreement with the journal
+            self.failures += 1
+            log.exception("the rules of a parent failed", algo_id=parent.algo_id)
+
+    def _followed(self, parent: Parent, children: dict[str, Order], kept: Set[str], found: list[Landed]) -> None:
         for _ in range(STEPS_MAX):
             own = follows(parent, self._now(parent), refusals_max=self._bounds.refusals_max)
             if own.events:

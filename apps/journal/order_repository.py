@@ -13,7 +13,7 @@ from adapters.codec import ORDER_COMMITS, encode
 from apps.journal.parent_book import ParentBook
 from apps.journal.watermark import verify_chain
 from apps.runtime.failpoint import failpoint
-from domain.execution.owner import NO_OWNER, owner_of
+from domain.execution.owner import NO_OWNER, owner_after
 from domain.order import events as e
 from domain.order.algo import CHILD
 from domain.order.holdings import Holdings, Key
@@ -235,10 +235,10 @@ class OrderRepository:
 
     def _replay_other(self, event: e.OrderEvent, head: Head, seen: dict[str, bool]) -> None:
         """Apply an event that belongs to no order."""
-        if isinstance(event, e.ShardTaken):
-            self.owner = owner_of(event, head.n)
-        elif isinstance(event, e.AnyAlgoEvent):
+        if isinstance(event, e.AnyAlgoEvent):
             self.parents.replay(event, head.seq, seen)
+        else:
+            self.owner = owner_after(self.owner, event, head.n)
 
     async def run(self, durable: Durable) -> None:
         """Save changes until cancelled."""

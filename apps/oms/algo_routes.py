@@ -13,7 +13,7 @@ from apps.http.body import exact_number, moment
 from apps.http.caller import caller_of
 from apps.http.problem import malformed, problem_doc
 from apps.http.schema import schema_of
-from apps.oms.algo_body import SCHEMA_EXAMPLE, AlgoBody, AlgoReader, AmendBody, HaltBody, read_amend, read_halt
+from apps.oms.algo_body import SCHEMA_EXAMPLE, AlgoBody, AlgoReader, AmendBody, HaltBody, read_amend, read_halt, unsupported
 from apps.oms.algo_reads import AlgoReads
 from apps.oms.algo_view import result_view
 from apps.oms.algos import AlgoHandler, question
@@ -21,11 +21,12 @@ from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
 from apps.oms.routes import readable
 from apps.oms.submit import untradable
 from apps.oms.submit_body import TermsReader
+from domain.groups.schedule import LARGEST, even_slice, middle_of
 from domain.instruments import Denial, Instrument, display_denial
-from domain.order.algo import LIVE, AlgoFilter, AlgoState, AlgoTerms, Parent, Strategy
+from domain.order.algo import LIVE, AlgoFilter, AlgoState, AlgoTerms, Parent, Strategy, slices_between
 from domain.order.algo_commands import AmendAlgo
 from domain.ports import Clock
-from domain.values import OrderType
+from domain.values import OrderType, plain
 
 NOT_FOUND: Final[dict[int | str, dict[str, Any]]] = {404: problem_doc("`algo_not_found`")}
 ENDED: Final[dict[int | str, dict[str, Any]]] = {409: problem_doc("`illegal_transition`: the state of the algo does not allow it")}
@@ -104,8 +105,24 @@ class AlgoDoor:
             now = self._clock.now_ns()
             self._check_terms(terms, now)
             self.reader.check_times(terms, now)
+            self._check_slices(terms, now)
 
         return checked
+
+    def _check_slices(self, terms: AlgoTerms, now: int) -> None:
+        """Refuse a curve whose largest child could not trade: no slice of it ever would. Refusal 422."""
+        if terms.strategy is Strategy.ICEBERG or terms.end_at is None:
+            return
+        instrument, least = self._instruments[terms.symbol], terms.params.child_quantity_min
+        slices = slices_between(max(terms.start_at or now, now), terms.end_at, terms.params)
+        most = LARGEST * even_slice(terms.quantity, slices, instrument.lot)
+        price = terms.limit_price or middle_of(self.arrival(terms))
+        if price is not None and abs(price) * most < instrument.notional_min:
+            detail = f"two slices are worth {plain(abs(price) * most)}, less than the minimum notional {plain(instrument.notional_min)}"
+            raise unsupported("slice_too_small", detail, "/params/interval_sec")
+        if least is not None and most < least:
+            detail = f"a child has at most two slices, {plain(most)}: less than child_quantity_min"
+            raise unsupported("slice_too_small", detail, "/params/child_quantity_min")
 
     def _check_terms(self, terms: AlgoTerms, now: int) -> None:
         """Refusal 422 by the instrument."""

@@ -29,7 +29,7 @@ class AlgoUpkeep:
         self._host = host
         self._clock = clock
         self._again: dict[str, tuple[float, float]] = {}
-        """Parents that should have no open child: when they are looked at again, and the pause after that."""
+        """When each parent is looked at again, and the pause after that if something changes."""
         self.expired = 0
         self.repeated = 0
 
@@ -47,11 +47,11 @@ class AlgoUpkeep:
             if parent.state in LIVE and parent.end_at is not None and self._clock.now_ns() >= parent.end_at:
                 self.expired += 1
                 self._host.parents.execute(EndAlgo(order_id=parent.algo_id, source=OMS, reason=EXPIRED), lambda outcome: None)
-            elif parent.open_children and self._due(parent):
+            elif (parent.open_children or not parent.closed) and self._due(parent):
                 self._repeat(parent)
 
     def _due(self, parent: Parent) -> bool:
-        """Return whether it is time to look at the parent's children again: after 5, 10, 20, then every 40 seconds."""
+        """Return whether to look at the parent again: after 5, and while that changes something after 10, 20, then every 40 seconds."""
         now = asyncio.get_running_loop().time()
         if parent.algo_id not in self._again:
             self._again[parent.algo_id] = now + AGAIN_S, AGAIN_S
@@ -84,4 +84,5 @@ class AlgoUpkeep:
         yield gauge("oms_algos_open", "Algos that have not ended", sum(not parent.closed for parent in parents))
         alerts = sum(parent.alert and not parent.closed for parent in parents)
         yield gauge("oms_algos_alert", "Open algos that a person should look at", alerts)
+        yield counter("oms_algo_rules_failed", "Errors in the rules of algos: a cancel may be missing", self._host.algo_failures)
         yield counter("oms_algos_asked_again", "Cancels of children that were repeated after a refusal", self.repeated)

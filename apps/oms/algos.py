@@ -106,19 +106,19 @@ class AlgoHandler:
 
     async def _repeated(self, parent: a.Parent, terms: a.AlgoTerms) -> AlgoResult:
         """Return the first result again, once it is durable."""
-        await self.settled(parent)
+        await self.settled(parent, unknown=True)
         if not same_terms(parent.asked, terms):
             detail = f"client_algo_id {terms.client_algo_id} was used for another algo"
             raise Refusal(409, "client_algo_id_reused", detail, algo_id=terms.algo_id)
         return AlgoResult(parent, parent.seqs[0], replayed=True)
 
-    async def settled(self, *parents: a.Parent) -> None:
-        """Wait until everything these parents show is durable. Refusal 503."""
+    async def settled(self, *parents: a.Parent, unknown: bool = False) -> None:
+        """Wait until everything these parents show is durable. Refusal 503; `unknown`: whether the request may have taken effect."""
         try:
             for host in dict.fromkeys(self._hosts.of(parent.account) for parent in parents) or self._hosts.all:
                 await host.parents.settled(*(parent for parent in parents if self._hosts.of(parent.account) is host))
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=True) from trouble
+            raise unavailable(str(trouble), unknown=unknown) from trouble
 
     async def _perform(self, command: AlgoCommand) -> a.Parent:
         """Refusal 409, 503."""

@@ -15,6 +15,7 @@ from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import RETRY_AFTER_S, SubmitHandler, unavailable, untradable
 from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
+from domain.order.algo import CHILD
 from domain.order.commands import CancelList, RecordList, RiskDecision, SubmitOrder, Terms
 from domain.order.group import LIST_REJECTED, ListTerms, OrderGroup
 from domain.order.index import lead_of
@@ -156,7 +157,8 @@ class ListHandler:
         if forbidden := self._forbidden(legs):
             return forbidden
         denial = self._intake.too_many(legs[0])
-        opened = {order.group_id for order in self._hosts.of(asked.account).orders.open_of(asked.account) if order.group_id}
+        mine = self._hosts.of(asked.account).orders.open_of(asked.account)
+        opened = {order.group_id for order in mine if order.group_id and order.role != CHILD}
         opened |= {list_id for list_id, account in self._owners.items() if account == asked.account}
         if denial is None and len(opened) > self._open_lists_max:
             found = Denial("max_open_lists", str(len(opened)), str(self._open_lists_max), "lists")

@@ -18,6 +18,7 @@ from apps.journal.shard_hosts import Hosts
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
 from domain.instruments import Denial, Instrument, display_denial, terms_denial
+from domain.order.algo import CHILD
 from domain.order.commands import ReplaceOrder, RiskDecision, Terms
 from domain.order.events import ReplaceRefused, TransitionRefused
 from domain.order.group import HELD_ROLES, Role
@@ -108,9 +109,13 @@ class ReplaceHandler:
     async def replace(self, order: Order, asked: NewTerms, *, by: str) -> None:
         """Replace the order's terms for a client; a repeated request changes nothing more. `by` is the client's key id.
 
-        Refusal 409 `illegal_transition` (with `reason`) or `quantity_follows_entry`, 422 (by the instrument, by risk, or for a name that
-        was used), 503.
+        Refusal 409 `illegal_transition` (with `reason`), `quantity_follows_entry` or `child_of_algo`, 422 (by the instrument, by risk, or
+        for a name that was used), 503.
         """
+        if order.role == CHILD:
+            raise Refusal(
+                409, "child_of_algo", "the terms of this order are those of its algo", order_id=order.order_id, algo_id=order.group_id
+            )
         if asked.quantity is not None and order.role in FOLLOWING:
             detail = "the quantity of this order follows the other orders of its list"
             raise Refusal(409, "quantity_follows_entry", detail, order_id=order.order_id, list_id=order.group_id)

@@ -22,7 +22,7 @@ MARKET_FACTS: Final = "market-facts"
 
 TIMELINE_MAX: Final = 500
 """The newest lines of an order's timeline that its document keeps; the journal has all."""
-NOTICED: Final = (e.TransitionRefused, e.ReportQuarantined, e.JournalAccepted, e.ShardTaken)
+NOTICED: Final = (e.TransitionRefused, e.ReportQuarantined, e.JournalAccepted, e.ShardTaken, e.ShardReleased)
 """Events that are documents of their own: they may belong to no order that is known."""
 
 _JSON: Final = msgspec.json.Encoder(decimal_format="string")

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from domain.audit.list_rests import ListRests
+from domain.audit.owner_audit import OwnerAudit
 from domain.audit.stakes import Stake
 from domain.order import events as e
 from domain.order.group import DOUBLE_EXIT
@@ -112,6 +113,7 @@ class Audit:
         self.open: Counter[str] = Counter()
         self.stakes: defaultdict[tuple[str, str], Stake] = defaultdict(Stake)
         self._rests = ListRests(self._found, self.stakes)
+        self._owners = OwnerAudit()
 
     def violated(self, name: str, where: object, what: str) -> None:
         if len(self.violations) < VIOLATIONS_MAX:
@@ -120,6 +122,8 @@ class Audit:
     def take(self, commit: ObservedCommit) -> None:
         """Check the next commit."""
         self._chained(commit)
+        for found in self._owners.take(commit.n, commit.events):
+            self.violated("one_owner", commit.seq, found)
         self._reported(commit)
         for event in commit.events:
             self.events += 1

@@ -29,6 +29,7 @@ ADDED_IF_SET: Final = (
     "display_quantity",
     "trail",
     "best",
+    "extended_hours",
 )
 """Fields that later releases added to orders, and that are left out while they are empty."""
 

@@ -1,11 +1,11 @@
-"""The owner of a shard's sending: the process whose ShardTaken is the last in its journal. Its epoch only grows."""
+"""The owner of a shard: the unit, and its process that sends, whose ShardTaken is the last in the journal. The epoch only grows."""
 
 import re
 from typing import Final
 
 import msgspec
 
-from domain.order.events import ShardTaken
+from domain.order.events import OrderEvent, ShardReleased, ShardTaken
 
 UNIT: Final = "unit-0"
 """The name of the only unit. Several units have a name each in the configuration."""
@@ -33,4 +33,11 @@ NO_OWNER: Final = Owner()
 
 def owner_of(event: ShardTaken, n: int) -> Owner:
     """Return the owner that the event makes; `n` is the number of its commit."""
-    return Owner(event.unit, event.sender, max(n, event.met + 1))
+    return Owner(event.unit, event.sender, max(n, event.met + 1, event.before + 1))
+
+
+def owner_after(owner: Owner, event: OrderEvent, n: int) -> Owner:
+    """Return the owner after an event of commit `n`. A released shard has none, and keeps its epoch."""
+    if isinstance(event, ShardTaken):
+        return owner_of(event, n)
+    return Owner(epoch=owner.epoch) if isinstance(event, ShardReleased) else owner

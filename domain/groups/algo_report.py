@@ -86,7 +86,7 @@ class _Stretch:
         return Decimal(self._total).scaleb(-9)
 
 
-class _Pass:
+class _Figures:
     """One pass over the events."""
 
     def __init__(self, submitted: a.AlgoSubmitted) -> None:
@@ -183,11 +183,11 @@ class _Pass:
 
 def report(events: Iterable[e.OrderEvent]) -> AlgoReport:
     """Return the report on a parent. `events`: its own, and those of its children, in the order of the journal; its submit is the first."""
-    found: _Pass | None = None
+    found: _Figures | None = None
     for event in events:
         if found is None:
             assert isinstance(event, a.AlgoSubmitted), "a parent begins with its submit"
-            found = _Pass(event)
+            found = _Figures(event)
         else:
             found.take(event)
     assert found is not None, "a parent has events"

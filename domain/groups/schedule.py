@@ -119,7 +119,12 @@ def target(parent: Parent, now_ns: int, lot: Decimal) -> Decimal | None:
 
 def regular(parent: Parent, lot: Decimal) -> Decimal:
     """Return the quantity of one slice if all were equal, on the lot and at least one."""
-    return _up(parent.quantity, lot * _steps(parent)) * lot
+    return even_slice(parent.quantity, _steps(parent), lot)
+
+
+def even_slice(quantity: Decimal, slices: int, lot: Decimal) -> Decimal:
+    """Return the quantity of each of `slices` equal parts, rounded up to the lot."""
+    return _up(quantity, lot * slices) * lot
 
 
 def decide(parent: Parent, n: int, due_at: int, inputs: SliceInputs) -> SliceDecision:

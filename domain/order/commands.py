@@ -47,6 +47,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     replaces: str = ""
     """The order that would get these terms. `order_id` is then the id of the replace, and `quantity` what would be left to trade."""
     trail: Trail | None = None
+    extended_hours: bool = False
+    """The client asked for trading outside the session. Only orders for venues that never close have it."""
 
 
 class SubmitOrder(ClientCommand, frozen=True, kw_only=True, tag="submit", gc=False):

@@ -24,6 +24,7 @@ from domain.order.group import ListSubmitted as ListSubmitted
 from domain.order.journal_events import Foreign as Foreign
 from domain.order.journal_events import JournalAccepted as JournalAccepted
 from domain.order.journal_events import ShardHeld as ShardHeld
+from domain.order.journal_events import ShardReleased as ShardReleased
 from domain.order.journal_events import ShardTaken as ShardTaken
 from domain.order.legs import Candidate as Candidate
 from domain.order.legs import Leg as Leg
@@ -42,6 +43,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     until the other exit of its list has ended.
     `display_quantity`: the order is an iceberg, of which a venue shows no more than that at a time.
     `trail`: a trailing stop, which waits at exeq in any case. Its `stop_price` is the first one, if the client gave one.
+    `extended_hours`: the client asked for trading outside the session; only orders for venues that never close have it.
     """
 
     account: str
@@ -65,6 +67,7 @@ class OrderSubmitted(Requested, frozen=True, kw_only=True, tag=True, gc=False):
     quote: Candidate | None = None
     display_quantity: Decimal | None = None
     trail: Trail | None = None
+    extended_hours: bool = False
 
 
 class OrderRiskChecked(Event, frozen=True, kw_only=True, tag=True, gc=False):
@@ -371,9 +374,10 @@ OrderEvent = (
     | JournalAccepted
     | ShardTaken
     | ShardHeld
+    | ShardReleased
 )
 
-OF_NO_ORDER: tuple[type[Event], ...] = (*ALGO_EVENTS, JournalAccepted, ShardTaken, ShardHeld)
+OF_NO_ORDER: tuple[type[Event], ...] = (*ALGO_EVENTS, JournalAccepted, ShardTaken, ShardHeld, ShardReleased)
 """Events of parents and about the journal itself; every fold of orders ignores them."""
 
 EVENTS: tuple[type[Event], ...] = OrderEvent.__args__  # all event types, in the order of an order's life

@@ -104,6 +104,7 @@ class Order(msgspec.Struct, kw_only=True, gc=False):
     generation: int = 0
     generations: g.Generations = ()
     best: Decimal | None = None
+    extended_hours: bool = False
     seqs: tuple[int, ...] = ()
     commit: int = 0
 

@@ -33,70 +33,65 @@ class ListGrowth:
         self._instruments = instruments
         self._lists: dict[str, dict[str, Order]] = {}
         """The orders of each list, by its lead, which is the entry."""
-        self._lead_of: dict[str, str] = {}
-        self._new: dict[str, Order] = {}
-        """Orders of lists, until the event of the same commit that says which list it is."""
+        self.lead_of: dict[str, str] = {}
+        self.new: dict[str, Order] = {}
+        """Orders of lists, until the event that says which list it is: of the same commit, unless oms failed in between."""
 
     def state(self) -> tuple[Order, ...]:
-        """Return the orders of all lists, each list's in the order in which they came."""
-        return tuple(structs.replace(order) for members in self._lists.values() for order in members.values())
+        """Return the orders of all lists, each list's by slots, and the new ones."""
+        listed = [members[order_id] for lead, members in self._lists.items() for order_id in _group(members[lead]).members]
+        return tuple(structs.replace(order) for order in (*listed, *self.new.values()))
 
     def restore(self, orders: Iterable[Order]) -> None:
         """Continue from a state. The exposure has its open orders already."""
-        known = {order.order_id: order for order in orders}
-        for lead in [order for order in known.values() if order.group is not None]:
-            assert lead.group is not None
-            self._keep(lead.order_id, [known[order_id] for order_id in known if order_id in lead.group.members])
+        self.new = {order.order_id: order for order in orders}
+        for lead in [order for order in self.new.values() if order.group is not None]:
+            self._keep(lead.order_id, [self.new.pop(order_id) for order_id in _group(lead).members])
             self._claim(lead.order_id)
 
     def apply(self, event: e.OrderEvent) -> None:
-        """Follow an event that the exposure has counted."""
-        order_id = event.order_id
-        if isinstance(event, e.OrderSubmitted):
-            if event.group_id and event.role != CHILD:
-                self._new[order_id] = evolve(None, event)
-            return
-        lead = self._lead_of.get(order_id)
+        """Follow an event that the exposure has counted.
+
+        Needed for events of orders in `lead_of`, for all while there are `new` ones, and for the submit of an order of a list.
+        """
+        lead = self.lead_of.get(event.order_id)
         if lead is not None:
             self._followed(lead, event)
-        elif self._new:
-            self._gathered(event)
-
-    def _gathered(self, event: e.OrderEvent) -> None:
-        """Follow a new order of a list until its list is known."""
-        if isinstance(event, e.ListExtended):
-            del self._new[event.member]
-        elif (order := self._new.get(event.order_id)) is not None:
+        elif isinstance(event, e.OrderSubmitted):
+            if event.group_id and event.role != CHILD:
+                self.new[event.order_id] = evolve(None, event)
+        elif isinstance(event, e.ListExtended):
+            self.new.pop(event.member, None)
+        elif (order := self.new.get(event.order_id)) is not None:
             evolve(order, event)
             if isinstance(event, e.ListSubmitted):
                 self._begun(event)
 
     def _begun(self, event: e.ListSubmitted) -> None:
-        members = [self._new.pop(order_id) for order_id in event.members]
+        members = [self.new.pop(order_id) for order_id in event.members]
         if event.kind is ListType.OTO and not event.rejected and any(order.role == Role.HELD for order in members):
             self._keep(event.order_id, members)
 
     def _keep(self, lead: str, members: Iterable[Order]) -> None:
         self._lists[lead] = {order.order_id: order for order in members}
-        self._lead_of |= dict.fromkeys(self._lists[lead], lead)
+        self.lead_of |= dict.fromkeys(self._lists[lead], lead)
 
     def _followed(self, lead: str, event: e.OrderEvent) -> None:
         members = self._lists[lead]
         evolve(members[event.order_id], event)
         if isinstance(event, e.ListExtended):
-            members[event.member] = self._new.pop(event.member)
-            self._lead_of[event.member] = lead
+            members[event.member] = self.new.pop(event.member)
+            self.lead_of[event.member] = lead
         self._claim(lead)
         if isinstance(event, e.ListEnded):
             for order_id in self._lists.pop(lead):
-                del self._lead_of[order_id]
+                del self.lead_of[order_id]
 
     def _claim(self, lead: str) -> None:
         """Set the claims of a list's legs. Each is named by the leg's present order."""
         members = self._lists[lead]
         entry = members[lead]
-        group = entry.group
-        assert group is not None
+        group = _group(entry)
         for slot in group.slots[1:]:
             orders = [members[order_id] for order_id in slot]
             if orders[0].role == Role.HELD:
@@ -134,3 +129,8 @@ class ListGrowth:
         assert order.reference is not None, f"order {order.order_id} passed risk without a price to value it at"
         price = abs(order.reference) * self._exposure.marks.rates[order.symbol]
         return Open(order.account, order.symbol, order.side, quantity, price, orders=0)
+
+
+def _group(lead: Order) -> OrderGroup:
+    assert lead.group is not None, f"order {lead.order_id} leads no list"
+    return lead.group

@@ -95,6 +95,8 @@ class RiskFold:
         order_id = event.order_id
         if isinstance(event, e.OrderSubmitted):
             self._submitted[order_id] = event
+            if event.group_id:
+                self._growth.apply(event)
         elif isinstance(event, e.OrderRiskChecked):
             self._opened(event)
         elif isinstance(event, e.OrderFilled):
@@ -111,7 +113,8 @@ class RiskFold:
             self._submitted.pop(order_id, None)
             self._let_go(order_id)
             self.exposure.closed(order_id)
-        self._growth.apply(event)
+        if order_id in self._growth.lead_of or self._growth.new:
+            self._growth.apply(event)
         self._claims.apply(event)
 
     def _opened(self, event: e.OrderRiskChecked) -> None:

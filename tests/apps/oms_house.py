@@ -17,7 +17,7 @@ from apps.http.caller import LOCAL_CALLER, Caller
 from apps.journal import group_commit
 from apps.journal.group_commit import Pace
 from apps.journal.shard_host import ShardHost
-from apps.oms import admin, algo_routes, equity, instrument_list, list_routes, settle
+from apps.oms import admin, algo_reports, algo_routes, equity, instrument_list, list_routes, settle
 from apps.oms.accounts import Accounts
 from apps.oms.algo_body import AlgoReader, ParamBounds
 from apps.oms.algo_reads import AlgoReads
@@ -107,6 +107,7 @@ class OmsHouse:
         algo_reads = AlgoReads(self.host, handler, self.reads, INSTRUMENTS, clock, {ERIN.key_id: ERIN.owner}.get)
         door = algo_routes.AlgoDoor(AlgoReader(READER, ParamBounds(), {}, clock), READER, INSTRUMENTS, clock)
         algos = algo_routes.router(handler, algo_reads, door)
+        algos.include_router(algo_reports.router(algo_reports.AlgoReports(self.host, algo_reads)))
         others = (admin.router(admin.Admin(None)), settlements, catalogue, listed, algos, worth)
         own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
         self.application = application("oms", own, *others)

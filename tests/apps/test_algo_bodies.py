@@ -28,6 +28,8 @@ from tests.apps.oms_house import living
         ({"params": {"pause_on": {"spread_bps_max": 0}}}, 422, "param_out_of_range", "/params/pause_on/spread_bps_max"),
         ({"params": {"child_quantity_min": 2, "child_quantity_max": 1}}, 422, "param_out_of_range", "/params/child_quantity_min"),
         ({"params": {"offset_ticks": 1.5}}, 400, "malformed", "/params/offset_ticks"),
+        ({"quantity": 0.2, "params": {"interval_sec": 10}}, 422, "slice_too_small", "/params/interval_sec"),
+        ({"params": {"interval_sec": 360, "child_quantity_min": 0.5}}, 422, "slice_too_small", "/params/child_quantity_min"),
         ({"end_at": ...}, 422, "end_at_required", "/end_at"),
         ({"end_at": "2020-01-01T00:00:00Z"}, 422, "end_at_in_past", "/end_at"),
         ({"end_at": "2999-01-01T00:00:00Z"}, 422, "horizon_too_long", "/end_at"),

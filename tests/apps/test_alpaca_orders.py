@@ -6,9 +6,14 @@ from typing import Any
 
 import pytest
 
+from apps.http.alpaca_words import AlpacaRefusal
+from apps.oms.alpaca.catalogue import AssetBook
+from apps.oms.alpaca.order_body import read_order
+from domain.market.trading_hours import ALWAYS, Calendar
 from domain.risk.controls import KillThrown
 from domain.values import order_id_of
 from tests.apps.alpaca_house import AlpacaHouse, trading
+from tests.apps.submits import INSTRUMENTS
 from tests.given import denied
 
 LIMIT = {"symbol": "BTC/USDT", "qty": "1", "side": "buy", "type": "limit", "time_in_force": "gtc", "limit_price": "50"}
@@ -346,3 +351,25 @@ async def test_a_head_and_a_trailing_body_do_no_harm() -> None:
         headed = await client.head("/v2/orders")
         assert (headed.status_code, headed.content) == (200, b"")
         assert json.loads((await client.get("/v2/orders")).content) == []
+
+
+async def test_extended_hours_are_kept_and_shown_where_the_venue_never_closes() -> None:
+    async with trading() as (house, client):
+        made = (await client.post("/v2/orders", json=LIMIT | {"extended_hours": True})).json()
+        assert made["extended_hours"] is True
+        assert (await client.get(f"/v2/orders/{made['id']}")).json() == made
+        assert house.order(made["id"]).extended_hours is True
+        assert (await client.post("/v2/orders", json=LIMIT | {"extended_hours": False})).json()["extended_hours"] is False
+
+
+@pytest.mark.parametrize(("others", "refused"), [((), True), ((ALWAYS,), False)])
+def test_extended_hours_are_refused_where_every_venue_has_regular_hours_only(others: tuple[Calendar, ...], refused: bool) -> None:
+    hours = Calendar(opens_s=9 * 3600, closes_s=16 * 3600)
+    assets = AssetBook(INSTRUMENTS.values(), {"BTCUSDT": (hours, *others)})
+    body = json.dumps(LIMIT | {"extended_hours": True}).encode()
+    if not refused:
+        assert read_order(body, assets, "alice").terms.extended_hours is True
+        return
+    with pytest.raises(AlpacaRefusal) as caught:
+        read_order(body, assets, "alice")
+    assert (caught.value.status, caught.value.code, caught.value.extra["reason"]) == (422, 42210000, "no_extended_session")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from adapters.clock import SystemClock
 from apps.cli.main import app
 from apps.http.problem import problem_body
 from tests.apps.fake_oms import FakeOms
@@ -55,7 +56,7 @@ def test_an_algo_is_sent_as_it_is_in_its_file_with_an_id(door: FakeOms, tmp_path
 
 
 def test_its_end_may_be_given_as_a_duration(door: FakeOms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.cli.algo.time.time_ns", lambda: 1_800_000_000_000_000_000)
+    monkeypatch.setattr(SystemClock, "now_ns", lambda self: 1_800_000_000_000_000_000)
     said(door, "POST", "/algos", ACCEPTED)
     assert trade(door, "submit", "-", "--for", "10m", stdin=json.dumps(TWAP)).exit_code == 0
     assert door.asked[0].json["end_at"] == "2027-01-15T08:10:00.000000Z"

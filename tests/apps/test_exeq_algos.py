@@ -352,3 +352,14 @@ def test_a_slice_that_was_decided_before_a_change_of_the_parent_is_decided_again
     assert refused is not None
     assert refused.code == "slice_outdated"
     assert desk.at(0.3) == ["1: 0.5 @100"]
+
+
+def test_a_look_that_is_full_leaves_the_others_to_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.exeq.algos.AT_ONCE_MAX", 2)
+    desk = twap()
+    first = next(event for event in desk.events if isinstance(event, a.AlgoSubmitted))
+    for name in ("p-2", "p-3", "p-4", "p-5"):
+        desk.executions.apply(msgspec.structs.replace(first, order_id=name, terms=msgspec.structs.replace(first.terms, algo_id=name)))
+    desk.clock.now = START
+    looks = [[command.order_id for command in desk.algos.look(START + n * 50_000_000)] for n in range(5)]
+    assert looks == [[ALGO_ID, "p-2"], ["p-3", "p-4"], ["p-5"], [], [ALGO_ID, "p-2"]]

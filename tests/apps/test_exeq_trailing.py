@@ -86,6 +86,7 @@ class Journaled:
         for command in self.trailing.look(self.stops._seen, self.stops._traded, self.clock.now):
             assert isinstance(command, c.TrailStop | c.TriggerOrder)
             found = self.take(command)
+            self.commits.append(command)
             words += [f"{name} {command.stop_price}" for name in found]
         return words
 

@@ -314,3 +314,33 @@ async def test_terms_are_changed_as_long_as_nothing_that_is_committed_is_touched
         tighter = await client.patch(path, json={"limit_price": 45})
         assert (tighter.status_code, tighter.json()["limit_price"]) == (200, 45)
         assert desk.child(2).status is State.CANCELLED, "its price is beyond the new limit"
+
+
+async def test_the_terms_of_a_child_are_those_of_its_algo() -> None:
+    # GRP-12
+    async with living() as (house, client):
+        desk = AlgoDesk(house, client)
+        await desk.submit()
+        await desk.spawn(1)
+        refused = await client.patch(f"/orders/{desk.child(1).order_id}", json={"price": 49})
+        assert (refused.status_code, refused.json()["code"], refused.json()["algo_id"]) == (409, "child_of_algo", desk.algo_id)
+        cancelled = await client.delete(f"/orders/{desk.child(1).order_id}")
+        assert cancelled.json()["status"] == "cancelled"
+        view = await desk.view()
+        assert (view["status"], view["working_quantity"], view["leaves_quantity"]) == ("working", 0, 1)
+
+
+async def test_rules_that_fail_cost_no_event_its_place_in_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = MemoryLog()
+    async with living(log) as (house, client):
+        desk = AlgoDesk(house, client)
+        await desk.submit()
+        await desk.spawn(1, "1")
+        await desk.rest(1)
+        with monkeypatch.context() as broken:
+            broken.setattr("apps.journal.algo_reactions.follows", lambda *args, **more: 1 // 0)
+            await desk.fill(1, "1")
+        assert (house.host.algo_failures, events_of(log)[-1]) == (1, ["OrderFilled"])
+        assert (await desk.view())["cum_quantity"] == 1
+        assert house.host.parents.look_at(house.host.book.parents.by_id[desk.algo_id]) == 1
+        assert (await desk.view())["status"] == "done"

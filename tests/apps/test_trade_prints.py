@@ -55,7 +55,7 @@ async def test_prints_are_subscribed_to_only_while_a_stop_needs_them(fresh_nats:
         return None if trade is None else (trade.venue, trade.price)
 
     await told(prints(1, 99))
-    assert client._subs == {}, "nothing is read for nobody"
+    assert client._subs == {}, "nothing is read without a stop that needs it"
     wanted[SYMBOL] = {"o1"}
     await until(lambda: client._subs)
     await client.flush()

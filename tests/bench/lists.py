@@ -8,7 +8,7 @@ import gc
 import statistics
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -67,58 +67,51 @@ async def at_rate(running: Stand, rate: float, seconds: float, connections: int)
     print(f"  CPU us a bracket: all {sum(spent.values()):.0f}, " + ", ".join(f"{name} {us:.0f}" for name, us in spent.items()))
 
 
-def commits(count: int, lines: str, roles: Sequence[str]) -> Iterator[list[OrderEvent]]:
-    """Yield the commits of `count` brackets after these lines, with the events of these roles only, decoded as a service decodes them."""
+def commits(count: int, lines: str, *, lone_entry: bool = False) -> Iterator[list[OrderEvent]]:
+    """Yield the commits of `count` brackets after these lines, or of their entries as plain orders, decoded as a service decodes them."""
     made = [terms("entry", Decimal(10), Side.BUY, "50"), terms("take_profit", Decimal(10), Side.SELL, "60")]
     made.append(terms("stop_loss", Decimal(10), Side.SELL, stop="40", strict=True))
     scene = check(ListScene("bracket", made, strict=True), lines)
-    kept = {leg.order_id for leg in made if leg.role in roles}
-    texts = [
-        ORDER_COMMITS.encode(
-            0, 1, tuple(event for event in events if event.order_id in kept and not isinstance(event, LIST_EVENTS))
-        ).decode()
+    chosen = [
+        [event for event in events if not lone_entry or (event.order_id == made[0].order_id and not isinstance(event, LIST_EVENTS))]
         for events in scene.commits
     ]
+    texts = [ORDER_COMMITS.encode(0, 1, tuple(events)).decode() for events in chosen]
     for number in range(count):
         for text in texts:
             for leg in made:
                 text = text.replace(leg.order_id, derived_id(leg.order_id, str(number)))
                 text = text.replace(f'"client_order_id":"{leg.role}"', f'"client_order_id":"{leg.role}-{number}"')
-            text = text.replace('"group_id":"L"', f'"group_id":"{derived_id("list", str(number))}"')
+            text = text.replace('"group_id":"L"', f'"group_id":"{"" if lone_entry else derived_id("list", str(number))}"')
             yield list(ORDER_COMMITS.decode(text.encode()).events)
 
 
-def in_oms(count: int, roles: Sequence[str]) -> object:
+SERVICES: Final = ("oms", "risk", "exeq")
+
+
+def folded(services: Collection[str], count: int, *, lone_entry: bool) -> object:
+    """Return the folds of these services over the same events: a unit decodes each commit of its own once for all of them."""
     book = OrderRepository(MemoryOrderStore())
-    for events in commits(count, "", roles):
-        for order_id in dict.fromkeys(event.order_id for event in events):
-            book.apply(None, [event for event in events if event.order_id == order_id])
-    return book
-
-
-def in_risk(count: int, roles: Sequence[str]) -> object:
-    fold = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
-    for seq, events in enumerate(commits(count, "", roles), 1):
-        for event in events:
-            fold.apply(event, seq)
-    return fold
-
-
-def in_exeq(count: int, roles: Sequence[str]) -> object:
+    risk = RiskFold(Exposure(Marks({given.SYMBOL: Decimal(1)}, 10**10), Decimal(10**12)), Listings(), {})
     executions = Executions()
-    for events in commits(count, "", roles):
+    for seq, events in enumerate(commits(count, "", lone_entry=lone_entry), 1):
+        for order_id in dict.fromkeys(event.order_id for event in events if "oms" in services):
+            book.apply(None, [event for event in events if event.order_id == order_id])
         for event in events:
-            executions.apply(event)
-    return executions
+            if "risk" in services:
+                risk.apply(event, seq)
+            if "exeq" in services:
+                executions.apply(event)
+    return book, risk, executions
 
 
-def bytes_a_leg(fold: Callable[[int, Sequence[str]], object], count: int) -> float:
-    """What the two held legs of a bracket add to the memory of its entry."""
+def bytes_a_leg(services: Collection[str], count: int) -> float:
+    """What the two held legs of a bracket, and the list, add to the memory of its entry."""
     taken = []
-    for roles in (("entry",), ("entry", "take_profit", "stop_loss")):
+    for lone_entry in (True, False):
         gc.collect()
         tracemalloc.start()
-        kept = fold(count, roles)
+        kept = folded(services, count, lone_entry=lone_entry)
         gc.collect()
         taken.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
@@ -136,7 +129,7 @@ class AsksNothing:
 def look_ms(count: int) -> tuple[float, float]:
     """CPU time of the median and the longest look at the market with `count` stops asleep, none of them reached."""
     executions, market, clock = Executions(), Market(), SystemClock()
-    for events in commits(count, "rest entry\nfill entry 10", ("entry", "take_profit", "stop_loss")):
+    for events in commits(count, "rest entry\nfill entry 10"):
         for event in events:
             executions.apply(event)
     assert len(executions.held.sleeping[given.SYMBOL]) == count
@@ -153,7 +146,7 @@ def look_ms(count: int) -> tuple[float, float]:
 
 
 def held(count: int) -> None:
-    sizes = {name: bytes_a_leg(fold, count) for name, fold in (("oms", in_oms), ("risk", in_risk), ("exeq", in_exeq))}
+    sizes = {name: bytes_a_leg((name,), count) for name in SERVICES} | {"a unit": bytes_a_leg(SERVICES, count)}
     print(f"{count} lists, bytes a held leg: " + ", ".join(f"{name} {size:.0f}" for name, size in sizes.items()))
     median, longest = look_ms(count)
     print(f"{count} stops asleep, a look at the market: CPU median {median:.2f} ms, longest {longest:.2f} ms")

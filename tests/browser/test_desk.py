@@ -66,6 +66,17 @@ def test_the_preview_shows_every_check_and_sends_nothing(stack: LiveStack, desk:
     assert httpx.get(f"{stack.url('oms')}/stats", timeout=10).json()["seq"] >= before
 
 
+def test_a_preview_of_other_terms_is_not_shown_as_one_of_these(stack: LiveStack, desk: DeskPage) -> None:
+    busy = "document.querySelector('.previewed').ariaBusy === 'true'"
+    desk.write_order(TOO_LARGE, "45000", account="previewed")
+    desk.until(lambda: desk.found("table", "Pre-trade checks"), lambda: "the checks")
+    with stack.frozen("risk"):
+        desk.push("Post only", "checkbox")
+        desk.until(lambda: desk.page.evaluate(busy), lambda: "a preview that is marked as old")
+    desk.until(lambda: not desk.page.evaluate(busy), lambda: "the preview of these terms")
+    desk.push("Post only", "checkbox")
+
+
 def test_a_preview_is_shown_also_if_the_typing_before_it_asks_once_more(desk: DeskPage) -> None:
     slow = "asked => String(asked[0]).includes('/check') ? new Promise(done => setTimeout(done, 1500)) : Promise.resolve()"
     desk.page.evaluate(f"{{ const real = fetch, slow = {slow}; window.fetch = (...asked) => slow(asked).then(() => real(...asked)) }}")

@@ -19,9 +19,16 @@ def choose(desk: DeskPage, name: str, value: str) -> None:
 
 
 def command_of(desk: DeskPage) -> str:
-    """The command that submits the open order once more."""
-    found: str = desk.ask(desk.one("region", "Order details"), "function () { return this.querySelector('.copies code').textContent }")
-    return found
+    """The command that submits the open order once more. It is there when oms has answered."""
+    shown = "function () { return this.querySelector('.copies code')?.textContent ?? '' }"
+    found: list[str] = []
+
+    def is_there() -> bool:
+        found[:] = [desk.ask(desk.one("region", "Order details"), shown)]
+        return bool(found[0])
+
+    desk.until(is_there, lambda: "the command")
+    return found[0]
 
 
 def test_an_iceberg_shows_one_part_at_a_time_and_an_error_is_at_its_field(stack: LiveStack, desk: DeskPage) -> None:

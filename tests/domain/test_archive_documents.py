@@ -73,7 +73,7 @@ def test_without_its_beginning_an_order_has_no_record() -> None:
 def test_what_may_belong_to_no_order_is_a_notice_of_its_own() -> None:
     quarantined = e.ReportQuarantined(order_id="X", at=1, status=State.NEW, reason="unknown_order", venue="V", report="{}")
     held = e.ShardHeld(at=1, unit="u")
-    taken = e.ShardTaken(at=1, unit="u", sender="s")
-    rows = change_rows("orders.0", 3, 7, [held, quarantined, taken])
-    assert [(row.table, row.i) for row in rows] == [(NOTICES, 1), (NOTICES, 2), (ORDERS, 1)]
+    taken, released = e.ShardTaken(at=1, unit="u", sender="s"), e.ShardReleased(at=1, unit="u")
+    rows = change_rows("orders.0", 3, 7, [held, quarantined, taken, released])
+    assert [(row.table, row.i) for row in rows] == [(NOTICES, 1), (NOTICES, 2), (NOTICES, 3), (ORDERS, 1)]
     assert rows[0].value["id"] == "3-7-1"

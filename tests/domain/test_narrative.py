@@ -5,7 +5,7 @@ from decimal import Decimal
 from domain.narrative import REQUESTS, SENTENCES, told
 from domain.order.commands import RiskDecision
 from domain.order.decider import decide
-from domain.order.events import EVENTS, Requested
+from domain.order.events import EVENTS, Requested, ShardReleased, ShardTaken
 from domain.order.fix import exec_type, ord_status
 from domain.order.order import evolve
 from tests.given import NOW, submit, terms
@@ -97,6 +97,21 @@ def test_the_sentence_names_the_requester() -> None:
     ]
     assert told(asked[0]) == f"alice asks to buy 10 @ 50 BTCUSDT as limit gtc; submitted with key {key}."
     assert set(REQUESTS) == {kind for kind in EVENTS if issubclass(kind, Requested)}
+
+
+def test_owners_of_a_shard_are_named() -> None:
+    events = (
+        ShardTaken(at=NOW, unit="unit-1", sender="oms-7", lease=42),
+        ShardTaken(at=NOW, unit="unit-1", sender="exeq-3"),
+        ShardReleased(at=NOW, unit="unit-1", to="unit-0"),
+        ShardReleased(at=NOW, unit="unit-1"),
+    )
+    assert [told(event) for event in events] == [
+        "unit-1 takes the shard, with revision 42 of its lease.",
+        "exeq-3 of unit-1 takes over sending.",
+        "unit-1 gives up the shard to unit-0.",
+        "unit-1 gives up the shard.",
+    ]
 
 
 def test_risk_says_the_numbers_that_decided() -> None:

@@ -1,4 +1,4 @@
-"""Parents on a whole stack, whose exeq is killed between two slices: it goes on with the next one, and verify finds every slice right."""
+"""Parents on a whole stack, whose exeq is killed between two slices: it continues with the next one, and verify finds every slice right."""
 
 from pathlib import Path
 from time import time_ns
@@ -73,7 +73,7 @@ class AlgoClient:
 
 
 @pytest.mark.timeout(600)
-def test_an_exeq_that_is_killed_between_two_slices_goes_on_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exeq_that_is_killed_between_two_slices_continues_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADE_INSTRUMENTS", str(tmp_path / "config" / "instruments.yaml"))
     stack = LiveStack(tmp_path / "data", *configured(tmp_path))
     stack.topology = "services"

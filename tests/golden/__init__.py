@@ -29,6 +29,8 @@ EXCUSED: Final = {
     "JournalAccepted.skipped": "it names messages that are no commits, and a journal here has none: tests/faults/test_foreign.py",
     "ShardTaken.order_id": "it belongs to no order",
     "ShardTaken.status": "it belongs to no order",
+    "ShardReleased.order_id": "it belongs to no order",
+    "ShardReleased.status": "it belongs to no order",
     "ShardHeld.order_id": "it belongs to no order",
     "ShardHeld.status": "it belongs to no order",
 } | {f"{kind.__name__}.status": "it belongs to no order" for kind in ALGO_EVENTS}

@@ -186,7 +186,7 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
     accepted = e.JournalAccepted(
         at=day.now_ns, who="operator", reason="the disk was restored", goes_on_from=len(commits), acknowledged_to=len(commits) + 2
     )
-    return [
+    day_commits = [
         *commits,
         (accepted,),
         *_owned(day, len(commits) + 2),
@@ -195,7 +195,9 @@ def journal() -> list[tuple[e.OrderEvent, ...]]:
         *_timed(day.now_ns),
         *_trails(day.now_ns),
         *parent_commits(day.now_ns),
+        *_extended(day),
     ]
+    return [*day_commits, *_moved(day, len(day_commits) + 1)]
 
 
 def _owned(day: "Day", n: int) -> list[tuple[e.OrderEvent, ...]]:
@@ -332,3 +334,17 @@ def _trailing(name: str, trail: Trail, lines: Sequence[str], now: int) -> Iterat
         for event in events:
             order = evolve(order, event)
         yield events
+
+
+def _extended(day: Day) -> list[tuple[e.OrderEvent, ...]]:
+    """An order of a client that asked for trading outside the session."""
+    return [day.play(line) for line in ("late submit buy 3 @50 | extended_hours=true", "late route PAPER_A", "late ack V50")]
+
+
+def _moved(day: Day, n: int) -> list[tuple[e.OrderEvent, ...]]:
+    """Another unit takes the shard with a lease, sends, proves that it can write, and gives the shard up."""
+    taken = e.ShardTaken(at=day.now_ns, unit="unit-1", sender="oms-7", before=day.owner.epoch, lease=42)
+    day.owner = owner_of(taken, n)
+    routed = [day.play(line) for line in ("handed submit buy 2 @50", "handed route PAPER_A")]
+    held, released = e.ShardHeld(at=day.now_ns, unit="unit-1"), e.ShardReleased(at=day.now_ns, unit="unit-1", to="unit-0")
+    return [(taken,), *routed, (held,), (released,)]

@@ -311,8 +311,12 @@ def _exposed(exposure: Exposure) -> dict[str, object]:
     return found
 
 
+def _new_fold(house: House) -> RiskFold:
+    return RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings(), market.INSTRUMENTS)
+
+
 def _exposure_again(house: House) -> Exposure:
-    fold = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings(), market.INSTRUMENTS)
+    fold = _new_fold(house)
     for commit in _commits(house.ground.orders):
         for event in commit.events:
             fold.apply(event, commit.seq)
@@ -321,7 +325,7 @@ def _exposure_again(house: House) -> Exposure:
 
 def _rooms(house: House) -> Iterator[Violation]:
     """What risk reserves for parents, against what they may still put into children, after every commit and at the end."""
-    fold, audit = RiskFold(Exposure(house.risk.risk.marks, market.LIMITS.buying_power_initial), Listings(), market.INSTRUMENTS), AlgoAudit()
+    fold, audit = _new_fold(house), AlgoAudit()
     for commit in _commits(house.ground.orders) if house.algos.answers else ():
         for event in commit.events:
             fold.apply(event, commit.seq)

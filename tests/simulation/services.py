@@ -218,11 +218,8 @@ class Oms(Process):
 
     async def begin(self) -> None:
         client, publisher = self.client, Publisher(self.client)  # type: ignore[arg-type]
-        directory = self.ground.directory
-        mark = directory.mark(ORDERS, ORDER_COMMITS)
-        unit = self.unit
-        feed = None if unit is None else unit.feeds[0]
-        controls = Controls()
+        directory, unit, controls = self.ground.directory, self.unit, Controls()
+        mark, feed = directory.mark(ORDERS, ORDER_COMMITS), None if unit is None else unit.feeds[0]
         rules = list_rules(market.INSTRUMENTS, controls)
         journal = self.journal(self.ground.orders)
         self.host = ShardHost(journal, self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed, rules=rules)
@@ -231,12 +228,7 @@ class Oms(Process):
         switch = OmsKillSwitch(self.host, controls)
         switch.known = known = await self.follow_controls(publisher, controls.apply, switch.heard)
         self.intake = SubmitHandler(
-            self.host,
-            self.risk,
-            forbids=switch.forbids,
-            informed=known,
-            open_orders_max=OPEN_ORDERS_MAX,
-            in_flight_max=IN_FLIGHT_MAX,
+            self.host, self.risk, forbids=switch.forbids, informed=known, open_orders_max=OPEN_ORDERS_MAX, in_flight_max=IN_FLIGHT_MAX
         )
         self.lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)
         self.list_upkeep = ListUpkeep(self.host, EXCLUSIVE_WAIT_S)

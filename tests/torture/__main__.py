@@ -19,6 +19,7 @@ from domain.values import use_exact_arithmetic
 from tests.domain.market.venues.test_fuzz import fuzz
 from tests.live import LiveServer, live
 from tests.simulation.__main__ import main as simulation
+from tests.simulation.owners import main as owners
 from tests.torture.bracket import bracket, lives_of
 from tests.torture.contended import contend
 from tests.torture.damage import spoil
@@ -61,6 +62,7 @@ PARTS: Final = {
     "race": Part(10_000, lambda rounds, seed, home: asyncio.run(race(rounds, seed, _tell)).line()),
     "market": Part(500, lambda rounds, seed, home: fuzz(rounds, seed)),
     "histories": Part(100_000, lambda rounds, seed, home: _histories(rounds, seed)),
+    "owners": Part(20_000, lambda rounds, seed, home: _histories(rounds, seed, owners)),
 }
 
 
@@ -86,12 +88,12 @@ def _brackets(rounds: int, seed: int, home: Path) -> str:
     return "; ".join(said)
 
 
-def _histories(count: int, seed: int) -> str:
+def _histories(count: int, seed: int, run: Callable[[list[str]], int] = simulation) -> str:
     """Seeds that no other seed of ours overlaps; the simulation tells by itself which of them fail."""
     first = seed * count
     for start in range(first, first + count, HISTORIES_AT_ONCE):
         end = min(start + HISTORIES_AT_ONCE, first + count)
-        assert simulation(["--seeds", f"{start}..{end}"]) == 0, f"one of the seeds {start}..{end} failed"
+        assert run(["--seeds", f"{start}..{end}"]) == 0, f"one of the seeds {start}..{end} failed"
         _tell(f"{end - first} of {count} histories")
     return f"{count} histories, seeds {first}..{first + count}: none failed"
 

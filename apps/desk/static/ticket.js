@@ -51,7 +51,7 @@ export function Ticket() {
   const [fields, setFields] = useState(kept.fields);
   const [wrong, setWrong] = useState(/** @type {Record<string, string>} */ ({}));
   const [result, setResult] = useState(/** @type {Result | null} */ (null));
-  const [preview, setPreview] = useState(/** @type {any} */ (null));
+  const [preview, setPreview] = useState(/** @type {{ of: string, made: any } | null} */ (null));
   const [sending, setSending] = useState(false);
   const [unknown, setUnknown] = useState(/** @type {any} */ (null));
   const [absent, setAbsent] = useState(0);
@@ -113,7 +113,7 @@ export function Ticket() {
     if (mine !== turn.current) return;
     const isWanted = isPreviewWanted.current;
     isPreviewWanted.current = false;
-    setPreview(made);
+    setPreview({ of: asked, made });
     if (made.approved !== null) {
       if (isWanted) setResult({ text: made.verdict, tone: made.approved ? 'good' : 'bad', detail: meaning(made.reason) });
     } else if (isWanted || !made.problem?.absent) {
@@ -282,7 +282,7 @@ export function Ticket() {
         : null}
     </form>
     <details class="request"><summary>What is sent</summary><pre tabindex="0" aria-label="Request">${`POST /${request.path}\n${JSON.stringify(request.body, null, 1)}`}</pre></details>
-    <${PreviewPanel} preview=${preview} request=${request} told=${result?.text ?? ''} />
+    <div class="previewed" aria-busy=${preview && preview.of !== asked ? 'true' : null}><${PreviewPanel} preview=${preview?.made ?? null} request=${request} told=${result?.text ?? ''} /></div>
     ${kept.last
       ? html`<div class="last"><span class="quiet">Last: <span class="side" data-state=${kept.last.side}>${kept.last.side}</span> ${kept.last.quantity} ${kept.last.symbol}</span>
           <button type="button" onClick=${() => change({ ...kept.last })}>Repeat</button>

@@ -58,7 +58,6 @@ class OrderRequest(NamedTuple):
     terms: Terms
     asset: AlpacaAsset
     notional: Decimal | None
-    extended_hours: bool
     exits: Exits | None = None
 
 
@@ -108,8 +107,8 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
     if asset is None:
         raise unknown_asset(parsed.symbol)
     extended = parsed.extended_hours is True
-    if extended and kind != "limit":
-        raise AlpacaRefusal(422, UNPROCESSABLE, "extended_hours is for limit orders only", reason="extended_hours_not_allowed")
+    if extended:
+        _refuse_extended(kind, asset)
     client_order_id = named_by(parsed.client_order_id, key)
     quantity, notional = _amount(parsed, asset, kind)
     price = number_in(parsed.limit_price, "limit_price", asset.tick, negative=asset.negative_prices)
@@ -131,8 +130,9 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         time_in_force=_TIFS[tif],
         reduce_only=reduce_only,
         trail=_trail(parsed, asset) if kind == "trailing_stop" else None,
+        extended_hours=extended,
     )
-    return OrderRequest(terms, asset, notional, extended, exits)
+    return OrderRequest(terms, asset, notional, exits)
 
 
 def _foreign(order_class: str, kind: str) -> tuple[str, ...]:
@@ -151,6 +151,15 @@ def _trail(parsed: AlpacaOrderBody, asset: AlpacaAsset) -> Trail:
         raise malformed_field("trail_price", "trail_price or trail_percent is required")
     trigger = word_in_body(parsed.trail_trigger, "trail_trigger", TRIGGERS, default=TrailTrigger.TOUCH)
     return Trail(amount=amount, percent=percent, trigger=TrailTrigger(trigger))
+
+
+def _refuse_extended(kind: str, asset: AlpacaAsset) -> None:
+    """Refuse trading outside the session, which calendars here do not have: only a venue that never closes trades then. AlpacaRefusal."""
+    if kind != "limit":
+        raise AlpacaRefusal(422, UNPROCESSABLE, "extended_hours is for limit orders only", reason="extended_hours_not_allowed")
+    if not any(calendar.never_closes for calendar in asset.calendars):
+        message = f"extended_hours: the venues of {asset.shown} have no session outside their regular hours"
+        raise AlpacaRefusal(422, UNPROCESSABLE, message, reason="no_extended_session")
 
 
 def _refuse_with_class(parsed: AlpacaOrderBody, order_class: str, kind: str, tif: str) -> None:

@@ -106,9 +106,7 @@ class AlpacaOrders:
             raise AlpacaRefusal(422, MALFORMED, NOT_UNIQUE, order_id=dashed(answer.order.order_id))
         if answer.order.refused:
             raise refused_order(answer.order, asset, answer.seq, self._controls.kills)
-        shown = submitted_order(answer.order, asset, answer.seq)
-        shown.extended_hours = wanted.extended_hours
-        return shown
+        return submitted_order(answer.order, asset, answer.seq)
 
     async def one(self, request: AlpacaRequest) -> AlpacaReply:
         return await self._shown(await self._lookup.by_id(request.rest, request), request)

@@ -170,7 +170,7 @@ def _live(order: Order, asset: AlpacaAsset, number: int) -> AlpacaOrder:
         limit_price=text_of(order.price),
         stop_price=text_of(order.stop_price),
         status=status,
-        extended_hours=False,
+        extended_hours=order.extended_hours,
         legs=None,
         trail_percent=text_of(order.trail.percent) if order.trail else None,
         trail_price=text_of(order.trail.amount) if order.trail else None,

@@ -103,7 +103,7 @@ class AlpacaPositions:
             quantity=wanted if lot is None else wanted - wanted % lot,
             reduce_only=True,
         )
-        return await self._orders.place(OrderRequest(terms, asset, None, False), request.caller.key_id)
+        return await self._orders.place(OrderRequest(terms, asset, None), request.caller.key_id)
 
     async def _await_cancels(self, account: str) -> None:
         """Wait until the account has no open order, for a bounded time."""

@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.execution.owner import EPOCH_MAX, named, owner_of
-from domain.order.events import ShardTaken
+from domain.execution.owner import EPOCH_MAX, NO_OWNER, Owner, named, owner_after, owner_of
+from domain.order.events import ShardHeld, ShardReleased, ShardTaken
 
 
 def taken(met: int = 0) -> ShardTaken:
@@ -14,6 +14,16 @@ def taken(met: int = 0) -> ShardTaken:
 def test_the_epoch_is_the_commits_number_and_above_all_that_a_venue_has_met(met: int, epoch: int) -> None:
     owner = owner_of(taken(met), 812)
     assert (owner.unit, owner.sender, owner.epoch) == ("unit-0", "exeq-1", epoch)
+
+
+def test_the_epoch_is_above_the_one_that_it_ends_where_commits_are_numbered_from_lower_again() -> None:
+    assert owner_of(ShardTaken(at=1, unit="unit-1", sender="oms-7", before=900, lease=3), 812).epoch == 901
+
+
+def test_a_released_shard_has_no_owner_and_keeps_its_epoch() -> None:
+    owner = owner_after(NO_OWNER, ShardTaken(at=1, unit="unit-1", sender="oms-7", lease=3), 12)
+    assert owner_after(owner, ShardHeld(at=1, unit="unit-1"), 13) == owner == Owner("unit-1", "oms-7", 12)
+    assert owner_after(owner, ShardReleased(at=1, unit="unit-1", to="unit-2"), 14) == Owner(epoch=12)
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,7 @@ def test_no_slice_of_any_parent_is_beyond_its_bounds(twap: Parent, days: list[tu
 
 
 @settings(max_examples=200, deadline=None)
-@over(parents, st.integers(0, 66), st.integers(0, 33))
+@over(parents, st.integers(0, 30), st.integers(0, 33))
 def test_a_third_of_the_horizon_missed_is_made_up_for_within_the_bounds(twap: Parent, starts_pct: int, missed_pct: int) -> None:
     """`spread` and `next` meet the end; `none` never trades more than the curve has left."""
     twap.params = msgspec.structs.replace(twap.params, variance_pct=ZERO, child_quantity_max=None, participation_max_pct=None)
@@ -268,4 +268,4 @@ def test_the_rules_decide_as_they_did_for_the_parents_of_older_journals() -> Non
             if (due_at := schedule.due(twap, at)) is not None:
                 decisions.append((due_at, schedule.decide(twap, n, due_at, inputs(at, cum_quantity=D(n * 4)))))
                 twap.due_at = due_at
-    assert (len(decisions), state_hash(decisions)) == (546, "")
+    assert (len(decisions), state_hash(decisions)) == (546, "5035d7d2d94885fd09bf730a72c3fc2c")

@@ -4,7 +4,7 @@ import pytest
 
 from domain.audit.checker import Audit, ObservedCommit
 from domain.execution.projection import Executions
-from domain.order.events import OF_NO_ORDER, JournalAccepted, OrderEvent, ShardHeld, ShardTaken
+from domain.order.events import ALGO_EVENTS, OF_NO_ORDER, JournalAccepted, OrderEvent, ShardHeld, ShardReleased, ShardTaken
 from domain.order.index import Orders
 from domain.position.position import PositionBook
 from domain.position.rows import EventRow, Owners, table_rows
@@ -12,9 +12,10 @@ from tests.domain.risk.scene import new_risk
 from tests.given import NOW
 
 ACCEPTED = JournalAccepted(at=NOW, who="ann", reason="the disk was lost", goes_on_from=7, acknowledged_to=9)
-TAKEN = ShardTaken(at=NOW, unit="unit-0", sender="exeq-1", before=3)
+TAKEN = ShardTaken(at=NOW, unit="unit-0", sender="exeq-1")
+RELEASED = ShardReleased(at=NOW, unit="unit-0", to="unit-1")
 HELD = ShardHeld(at=NOW, unit="unit-0")
-EACH = pytest.mark.parametrize("event", [ACCEPTED, TAKEN, HELD], ids=lambda event: type(event).__name__)
+EACH = pytest.mark.parametrize("event", [ACCEPTED, TAKEN, HELD, RELEASED], ids=lambda event: type(event).__name__)
 
 
 @EACH
@@ -51,7 +52,9 @@ def test_each_kind_is_here() -> None:
         assert isinstance(event, ShardTaken)
     for event in (HELD,):
         assert isinstance(event, ShardHeld)
-    assert {type(event) for event in (ACCEPTED, TAKEN, HELD)} == set(OF_NO_ORDER)
+    for event in (RELEASED,):
+        assert isinstance(event, ShardReleased)
+    assert {type(event) for event in (ACCEPTED, TAKEN, HELD, RELEASED)} == set(OF_NO_ORDER) - set(ALGO_EVENTS)
 
 
 @EACH

@@ -186,9 +186,18 @@ STORY: dict[type[e.Event], tuple[str, ...]] = {
     e.ListFlagged: (),
     e.ListExtended: (),
     e.ListEnded: (),
+    e.AlgoSubmitted: (),
+    e.AlgoStarted: (),
+    e.AlgoSliced: (),
+    e.AlgoPaused: (),
+    e.AlgoResumed: (),
+    e.AlgoAmended: (),
+    e.AlgoEnding: (),
+    e.AlgoEnded: (),
     e.JournalAccepted: (),
     e.ShardTaken: (),
     e.ShardHeld: (),
+    e.ShardReleased: (),
 }
 
 
