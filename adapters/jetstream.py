@@ -7,6 +7,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -70,6 +71,12 @@ async def stream_state(client: Client, name: str) -> StreamState | None:
     return StreamState(state["messages"], state["bytes"], answer["config"]["max_bytes"], state["last_seq"])
 
 
+async def stream_metadata(client: Client, name: str) -> Mapping[str, str] | None:
+    """Return the metadata that a stream was created with; None if it does not exist. Raises Unavailable."""
+    answer = await _info(client, name)
+    return None if answer is None else answer["config"].get("metadata") or {}
+
+
 async def _info(client: Client, name: str) -> dict[str, Any] | None:
     answer = await _api(client, f"STREAM.INFO.{name}", {})
     if "error" not in answer:
@@ -85,11 +92,22 @@ async def stream_subjects(client: Client, name: str) -> Sequence[str]:
     return sorted(answer.get("state", {}).get("subjects") or ())
 
 
-async def ensure_stream(client: Client, name: str, subjects: Sequence[str], max_bytes: int, replicas: int = 1) -> None:
-    """Create the stream if it is missing: on disk, nothing ever deleted or purged, full means refused. Raises Unavailable, OldStream."""
+async def ensure_stream(
+    client: Client,
+    name: str,
+    subjects: Sequence[str],
+    max_bytes: int,
+    replicas: int = 1,
+    metadata: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Create the stream if it is missing: on disk, nothing ever deleted or purged, full means refused. Raises Unavailable, OldStream.
+
+    `metadata` is stored with a stream that is created.
+    """
     found = await _info(client, name)
     if found is None:
-        await _make(client, "CREATE", name, _stream_config(name, subjects, max_bytes, replicas))
+        config = _stream_config(name, subjects, max_bytes, replicas)
+        await _make(client, "CREATE", name, config | {"metadata": dict(metadata)} if metadata else config)
     elif not _is_readable(found["config"]):
         raise OldStream(f"the stream {name} was created by an earlier release and cannot be read by this one: run trade journal upgrade")
 

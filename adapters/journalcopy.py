@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 from base64 import b64decode, b64encode
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +26,19 @@ STREAMS: Final = {
 }
 """The journals that belong to a copy of a stack, with their subjects. Copied in this order: a venue may be ahead of oms, which requests
 missed reports; the other way round reports would be lost."""
+
+
+def streams(shards: int) -> dict[str, str]:
+    """Return the journals of a stack with this many shards, with their subjects, in the order in which they are copied."""
+    orders = {names.order_stream(shard, shards): names.order_stream_subject(shard, shards) for shard in range(shards)}
+    return orders | {stream: subject for stream, subject in STREAMS.items() if stream != names.ORDER_STREAM}
+
+
+def shards_in(copied: Iterable[str]) -> int:
+    """Return how many shards the order journal has whose streams these are."""
+    return sum(name.startswith(f"{names.ORDER_STREAM}_") for name in copied) or 1
+
+
 AT_ONCE: Final = 100
 """How many messages are sent at once: each waits for its own fsync, not for those of the others."""
 ACK_TIMEOUT_S: Final = 30.0

@@ -25,26 +25,29 @@ TABLES: Final = """
 CREATE TABLE IF NOT EXISTS fills (
   timestamp TEXT NOT NULL, exec_id TEXT NOT NULL, order_id TEXT NOT NULL, client_order_id TEXT,
   account TEXT NOT NULL, symbol TEXT NOT NULL, side TEXT NOT NULL, venue TEXT NOT NULL,
-  quantity TEXT NOT NULL, price TEXT NOT NULL, fee TEXT NOT NULL, liquidity TEXT, seq INTEGER NOT NULL,
+  quantity TEXT NOT NULL, price TEXT NOT NULL, fee TEXT NOT NULL, liquidity TEXT, seq INTEGER NOT NULL{column},
   PRIMARY KEY (timestamp, exec_id, venue)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS fills_of_account ON fills (account, timestamp);
 CREATE TABLE IF NOT EXISTS order_events (
   timestamp TEXT NOT NULL, order_id TEXT NOT NULL, account TEXT, symbol TEXT, type TEXT NOT NULL, status TEXT NOT NULL,
-  seq INTEGER NOT NULL, "index" INTEGER NOT NULL, detail TEXT NOT NULL,
-  PRIMARY KEY (seq, "index")
+  seq INTEGER NOT NULL, "index" INTEGER NOT NULL, detail TEXT NOT NULL{column},
+  PRIMARY KEY ({key}seq, "index")
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS order_events_of_order ON order_events (order_id);
 """
-PUT_FILL: Final = "INSERT OR REPLACE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
-PUT_EVENT: Final = "INSERT OR REPLACE INTO order_events VALUES (?,?,?,?,?,?,?,?,?)"
-FILLS_OF: Final = """
-SELECT * FROM fills WHERE account = :account AND timestamp >= :since AND (:until IS NULL OR timestamp < :until)
+SHARD_COLUMN: Final = ", shard INTEGER NOT NULL"
+"""Of the tables of several shards."""
+PUT_FILL: Final = "INSERT OR REPLACE INTO fills VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?{})"
+PUT_EVENT: Final = "INSERT OR REPLACE INTO order_events VALUES (?,?,?,?,?,?,?,?,?{})"
+COLUMNS: Final = ", ".join(FillRow.__struct_fields__)
+FILLS_OF: Final = f"""
+SELECT {COLUMNS} FROM fills WHERE account = :account AND timestamp >= :since AND (:until IS NULL OR timestamp < :until)
 AND (:symbol IS NULL OR symbol = :symbol)
 AND (:at IS NULL OR (timestamp <= :at AND (timestamp, seq, exec_id, venue) < (:at, :seq, :exec_id, :venue)))
 ORDER BY timestamp DESC, seq DESC, exec_id DESC, venue DESC LIMIT :limit
 """
-ROWS: Final = "SELECT * FROM fills WHERE seq > ? AND seq <= ?"
+ROWS: Final = f"SELECT {COLUMNS} FROM fills WHERE seq > ? AND seq <= ?"
 COUNT: Final = "SELECT count(*) FROM fills WHERE seq <= ?"
 HOLDS_EVENT: Final = 'SELECT count(*) FROM order_events WHERE timestamp = ? AND order_id = ? AND seq = ? AND "index" = ?'
 HOLDS_FILL: Final = "SELECT count(*) FROM fills WHERE timestamp = ? AND exec_id = ? AND venue = ?"
@@ -54,8 +57,12 @@ NUMBERS: Final = ("quantity", "price", "fee")
 class SqliteFills:
     """Port: domain.ports.Fills. One connection, used in worker threads one call at a time."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, shard: int | None = None) -> None:
+        """`shard`: the one that is written and counted, where there are several."""
         self._file = file
+        self._shard = shard
+        self._column = () if shard is None else (shard,)
+        self._only = "" if shard is None else f" AND shard = {shard}"
         self._owners = Owners()
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -63,7 +70,11 @@ class SqliteFills:
 
     async def prepare(self) -> None:
         """Create the file and its tables. No other call creates the file: an early reader must not leave an empty one for the writer."""
-        await self._in_thread(lambda connection: connection.executescript(TABLES), create=True)
+        await self._in_thread(lambda connection: connection.executescript(self._tables()), create=True)
+
+    def _tables(self) -> str:
+        sharded = self._shard is not None
+        return TABLES.format(column=SHARD_COLUMN if sharded else "", key="shard, " if sharded else "")
 
     async def close(self) -> None:
         """Close the connection; waits for a call in progress."""
@@ -73,7 +84,9 @@ class SqliteFills:
         await self._in_thread(lambda connection: connection.execute("SELECT 1").fetchone())
 
     async def checkpoint(self) -> int:
-        return await self._in_thread(lambda c: int(c.execute("SELECT coalesce(max(seq), 0) FROM order_events").fetchone()[0]))
+        return await self._in_thread(
+            lambda c: int(c.execute(f"SELECT coalesce(max(seq), 0) FROM order_events WHERE TRUE{self._only}").fetchone()[0])
+        )
 
     async def holds(self, row: EventRow) -> tuple[bool, bool]:
         at, fill = rfc3339(row.event.at), fill_row(row)
@@ -85,7 +98,11 @@ class SqliteFills:
         return await self._in_thread(ask)
 
     async def clear(self) -> None:
-        await self._in_thread(lambda connection: connection.executescript("DELETE FROM order_events; DELETE FROM fills;"))
+        await self._in_thread(
+            lambda connection: connection.executescript(
+                f"DELETE FROM order_events WHERE TRUE{self._only}; DELETE FROM fills WHERE TRUE{self._only};"
+            )
+        )
 
     async def write(self, rows: Sequence[EventRow]) -> None:
         """Write all rows in one transaction."""
@@ -111,12 +128,15 @@ class SqliteFills:
 
     async def rows(self, after: int, until: int) -> list[dict[str, object]]:
         def ask(connection: sqlite3.Connection) -> list[dict[str, object]]:
-            return [_answer(dict(zip(FillRow.__struct_fields__, row, strict=True))) for row in connection.execute(ROWS, (after, until))]
+            return [
+                _answer(dict(zip(FillRow.__struct_fields__, row, strict=True)))
+                for row in connection.execute(ROWS + self._only, (after, until))
+            ]
 
         return await self._in_thread(ask)
 
     async def count(self, until: int) -> int:
-        return await self._in_thread(lambda connection: int(connection.execute(COUNT, (until,)).fetchone()[0]))
+        return await self._in_thread(lambda connection: int(connection.execute(COUNT + self._only, (until,)).fetchone()[0]))
 
     def _write(self, connection: sqlite3.Connection, rows: Sequence[EventRow]) -> None:
         missing = self._owners.missing(rows)
@@ -128,8 +148,9 @@ class SqliteFills:
                 self._owners.learn(order_id, (account, symbol))
         fills, events = table_rows(rows, self._owners)
         with connection:
-            connection.executemany(PUT_FILL, map(_columns, fills))
-            connection.executemany(PUT_EVENT, map(_columns, events))
+            mark = ",?" * len(self._column)
+            connection.executemany(PUT_FILL.format(mark), ((*_columns(row), *self._column) for row in fills))
+            connection.executemany(PUT_EVENT.format(mark), ((*_columns(row), *self._column) for row in events))
 
     async def _in_thread(self, work: Callable[[sqlite3.Connection], T], *, create: bool = False) -> T:
         def locked() -> T:

@@ -69,6 +69,16 @@ def order_subject(shard: int) -> str:
     return f"oms.journal.{shard}"
 
 
+def order_stream(shard: int, shards: int = 1) -> str:
+    """Return the stream of a shard's journal. With several shards each has its own."""
+    return ORDER_STREAM if shards == 1 else f"{ORDER_STREAM}_{shard}"
+
+
+def order_stream_subject(shard: int, shards: int = 1) -> str:
+    """Return the subject that this stream takes."""
+    return ORDER_JOURNALS if shards == 1 else order_subject(shard)
+
+
 def lease(key: str) -> str:
     """Return the subject of a key of the lease store."""
     return f"$KV.OMS_SHARDS.{key}"

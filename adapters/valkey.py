@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from domain.ports import Unavailable
 from domain.position.position import Position
+from domain.shards import ONE_SHARD, Shards
 from domain.values import IDENTIFIER, SYMBOL, plain, subject_token
 
 log = structlog.get_logger()
@@ -70,10 +71,12 @@ RETRIES: Final = 1
 class ValkeyPositions:
     """Port: domain.ports.Positions. Any error of the server raises Unavailable; the data sent may then have been stored."""
 
-    def __init__(self, client: Redis, address: str, position_ttl_sec: int) -> None:
+    def __init__(self, client: Redis, address: str, position_ttl_sec: int, shards: Shards = ONE_SHARD, shard: int = 0) -> None:
         self._client: Any = client  # its annotations are bytes even where texts are decoded
         self._address = address
         self._ttl = position_ttl_sec
+        self._shards = shards
+        self._checkpoint_key, self._accounts_key = self._of_shard(CHECKPOINT, shard), self._of_shard(ACCOUNTS, shard)
         self._connected = False
 
     @classmethod
@@ -85,8 +88,13 @@ class ValkeyPositions:
         position_ttl_sec: int = 0,
         timeout_ms: float = TIMEOUT_MS,
         connections_max: int = CONNECTIONS_MAX,
+        shards: Shards = ONE_SHARD,
+        shard: int = 0,
     ) -> "ValkeyPositions":
-        """Create the adapter; it connects with its first call. A flat position's key is kept for `position_ttl_sec` (0: never removed)."""
+        """Create the adapter; it connects with its first call. A flat position's key is kept for `position_ttl_sec` (0: never removed).
+
+        With several shards, all calls but `of` are about the accounts of `shard`.
+        """
         pool = BlockingConnectionPool.from_url(
             url,
             db=database,
@@ -97,7 +105,10 @@ class ValkeyPositions:
             retry=Retry(NoBackoff(), RETRIES),
             decode_responses=True,
         )
-        return cls(Redis(connection_pool=pool), urlsplit(url).netloc.rpartition("@")[2], position_ttl_sec)
+        return cls(Redis(connection_pool=pool), urlsplit(url).netloc.rpartition("@")[2], position_ttl_sec, shards, shard)
+
+    def _of_shard(self, key: str, shard: int) -> str:
+        return key if self._shards.count == 1 else f"{key}:{shard}"
 
     async def close(self) -> None:
         await self._client.connection_pool.disconnect()
@@ -109,7 +120,7 @@ class ValkeyPositions:
 
     async def checkpoint(self) -> int:
         with self._answering():
-            return int(await self._client.get(CHECKPOINT) or 0)
+            return int(await self._client.get(self._checkpoint_key) or 0)
 
     async def load(self) -> list[Position]:
         """Return all positions, also those with expired keys.
@@ -117,7 +128,7 @@ class ValkeyPositions:
         If a key was deleted, clear all of them for a rebuild and raise Unavailable.
         """
         with self._answering():
-            accounts: list[str] = sorted(await self._client.smembers(ACCOUNTS))
+            accounts: list[str] = sorted(await self._client.smembers(self._accounts_key))
             indexes = await self._hashes([SYMBOLS + account for account in accounts])
             wanted = [(account, symbol, rest) for account, index in zip(accounts, indexes, strict=True) for symbol, rest in index.items()]
             found = await self._hashes([position_key(account, symbol) for account, symbol, _ in wanted])
@@ -129,12 +140,12 @@ class ValkeyPositions:
 
     async def of(self, account: str) -> tuple[list[Position], int]:
         """Read positions and checkpoint in one step; again if a new symbol appeared in between."""
-        index = SYMBOLS + _checked(account)
+        index, checkpoint = SYMBOLS + _checked(account), self._of_shard(CHECKPOINT, self._shards.of(account))
         with self._answering():
             for _ in range(OF_TRIES_MAX):
                 symbols: list[str] = sorted(await self._client.hkeys(index))
                 async with self._client.pipeline(transaction=True) as step:
-                    step.get(CHECKPOINT).hlen(index)
+                    step.get(checkpoint).hlen(index)
                     for symbol in symbols:
                         step.hgetall(position_key(account, symbol))
                     seq, count, *hashes = await step.execute()
@@ -144,7 +155,7 @@ class ValkeyPositions:
 
     async def store(self, changed: Iterable[Position], *, after: int, seq: int) -> bool:
         """Store positions in one function call. Its time grows with their number: a few thousand fit the timeout."""
-        keys, args = [CHECKPOINT, ACCOUNTS], [str(after), str(seq), str(self._ttl)]
+        keys, args = [self._checkpoint_key, self._accounts_key], [str(after), str(seq), str(self._ttl)]
         for position in changed:
             account, symbol, values = position.account, position.symbol, _values(position)
             keys += (position_key(account, symbol), SYMBOLS + account)
@@ -155,13 +166,13 @@ class ValkeyPositions:
     async def clear(self) -> None:
         """Delete everything, the checkpoint first: after a crash in between, the rest is not used."""
         with self._answering():
-            await self._client.delete(CHECKPOINT)
-            for account in await self._client.smembers(ACCOUNTS):
+            await self._client.delete(self._checkpoint_key)
+            for account in await self._client.smembers(self._accounts_key):
                 symbols: list[str] = list(await self._client.hkeys(SYMBOLS + account))
                 for part in _parts(symbols):
                     await self._client.unlink(*(position_key(account, symbol) for symbol in part))
                 await self._client.unlink(SYMBOLS + account)
-            await self._client.unlink(ACCOUNTS)
+            await self._client.unlink(self._accounts_key)
 
     async def _call(self, keys: list[str], args: list[str]) -> int:
         """Call the function. A replaced or flushed server has none: load it and call again. Only the projector may load it."""

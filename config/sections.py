@@ -34,6 +34,7 @@ from config.kinds import (
 )
 from domain.market.csv_rows import columns_of
 from domain.market.recorded import COLUMNS
+from domain.shards import SHARDS_MAX
 
 CheckName = Literal["position_limit", "order_size_limit", "buying_power", "var_limit", "concentration_limit", "short_restriction"]
 OrderTypeName = Literal["market", "limit", "stop", "stop_limit", "trailing_stop"]
@@ -56,7 +57,8 @@ class NatsSection(Section):
 
     `writer_url`: where a service that owns a journal writes its commits, with a user of its own (default `url`).
     `replicas`: how many servers of a cluster keep each created stream. On a cluster `monitor_urls` lists every server's address:
-    one that does not sync would acknowledge what a power cut can lose.
+    one that does not sync would acknowledge what a power cut can lose. `shards`: how many shards the order journal has; fixed when it is
+    created, and the same for every service.
     """
 
     url: NatsUrl = "nats://nats:4222"
@@ -65,6 +67,7 @@ class NatsSection(Section):
     monitor_urls: Annotated[tuple[HttpUrl, ...], Listed] = ()
     connect_timeout_sec: Seconds = 5
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = 1
 
     def monitors(self) -> tuple[str, ...]:
         """Return the monitoring addresses: `monitor_urls`, else `monitor_url`."""

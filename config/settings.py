@@ -43,6 +43,7 @@ FillsStore = Literal["questdb", "sqlite"]
 
 _WRITTEN_BY_PROJECTOR: Final = "the projector writes positions and fills, with the value in its own file"
 _A_GOAL: Final = "it is only a target to compare with; see /stats and /metrics"
+_SHARDS: Final = "nats.shards says how many shards the order journal has"
 _IN_MEMORY: Final = "risk keeps positions and limits in memory as a fold of the journal, where they do not expire"
 
 
@@ -50,12 +51,20 @@ class Settings(Section):
     """The settings of all services. `NO_EFFECT` maps a dotted key to the reason why setting it changes nothing."""
 
     NO_EFFECT: ClassVar[Mapping[str, str]] = {}
+    FOLLOWS_SHARDS: ClassVar[bool] = True
+    """Whether the service can follow several shards of the order journal."""
 
     service: ServiceSection
     nats: NatsSection = NatsSection()
     monitoring: MonitoringSection
     peers: PeersSection = PeersSection()
     access: AccessSection = AccessSection()
+
+    @model_validator(mode="after")
+    def _shards_that_it_follows(self) -> Self:
+        if self.nats.shards > 1 and not self.FOLLOWS_SHARDS:
+            raise ValueError(f"nats.shards must be 1, found {self.nats.shards}: this service follows only one shard")
+        return self
 
     def connections_max(self) -> int:
         """Return how many connections the port of the service takes."""
@@ -134,6 +143,8 @@ class OmsSettings(Settings):
         "risk_service.check_endpoint": "oms calls risk over NATS, on risk.check.order",
         "performance.latency_sla_ms": _A_GOAL,
         "performance.max_latency_ms": _A_GOAL,
+        "journal.shard": _SHARDS,
+        "journal.shards": _SHARDS,
     }
 
     service: OmsService = OmsService()
@@ -242,6 +253,8 @@ class DeskFollowing(FollowingSection):
 
 
 class DeskSettings(Settings):
+    FOLLOWS_SHARDS = False
+
     service: DeskService = DeskService()
     stream: StreamSection = StreamSection()
     market: MarketSection = MarketSection()

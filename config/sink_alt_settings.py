@@ -20,6 +20,8 @@ class SinkAltMonitoring(MonitoringSection):
 
 
 class SinkAltSettings(Settings):
+    FOLLOWS_SHARDS = False
+
     service: SinkAltService = SinkAltService()
     market_nats: MarketNatsSection = MarketNatsSection()
     archive: ArchiveSection = ArchiveSection()

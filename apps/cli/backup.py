@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from adapters.clock import SystemClock
+from adapters.journalcopy import shards_in, streams
+from adapters.subjects import ORDER_STREAM
 from apps.cli import show
 from apps.cli.addresses import Addresses, find
 from apps.cli.archive import FORMS, REPEAT
@@ -111,24 +113,29 @@ async def _backup(addresses: Addresses, file: Path, force: bool) -> None:
 
 async def _restore(addresses: Addresses, file: Path | None, archive: "Objects | None", *, keep_keys: bool, rows: bool) -> None:
     from apps.tools.archive.check import ArchiveCopy, archive_size
-    from apps.tools.backup.streams import STREAMS, bring_back
+    from apps.tools.backup.streams import bring_back
 
     async with AsyncExitStack() as exits:
         client = await exits.enter_async_context(connected(addresses.as_admin("nats"), "trade restore"))
-        writers = {
-            stream: await exits.enter_async_context(connected(addresses.as_writer_of(stream), f"trade restore {stream}"))
-            for stream in STREAMS
-        }
         if archive is not None:
             copy: Copy = ArchiveCopy(archive, rows=rows)
             commits, as_of = await archive_size(archive), f"from {archive.url}"
         else:
             assert file is not None
             copy, commits, as_of = _of_file(file)
+        writers = {
+            stream: await exits.enter_async_context(connected(addresses.as_writer_of(_written_as(stream)), f"trade restore {stream}"))
+            for stream in streams(shards_in(await copy.max_bytes()))
+        }
         progress = exits.enter_context(progress_of(commits))
         heads = await bring_back(client, writers, copy, progress, revoke=None if keep_keys else _revoked)
     _print_heads(heads)
     show.line(f"{as_of}, read back and identical; positions and fills are rebuilt when the services start")
+
+
+def _written_as(stream: str) -> str:
+    """Return the stream under whose name the user is known that writes this one: one user writes all shards."""
+    return ORDER_STREAM if stream.startswith(ORDER_STREAM) else stream
 
 
 def _of_file(file: Path) -> "tuple[Copy, int, str]":

@@ -224,13 +224,22 @@ def _not_foreign(looked: Inspection, seq: int) -> str:
 def _remedy(wrong: Sequence[Inspection]) -> str:
     """Return what to do about the first faulty journal. A foreign message can be skipped only if no commit is lost."""
     first = next((each for each in wrong if each.state == "foreign"), wrong[0])
-    which = {VENUES: f" --venue {first.subject.rpartition('.')[2]}", CONTROLS: " --controls", ACCESS: " --access"}.get(
-        first.subject.rpartition(".")[0], ""
-    )
+    which = {
+        VENUES: f" --venue {first.subject.rpartition('.')[2]}",
+        ORDERS: _shard_option(first.subject),
+        CONTROLS: " --controls",
+        ACCESS: " --access",
+    }.get(first.subject.rpartition(".")[0], "")
     if first.state == "foreign":
         which = listed(first.foreign).replace(",", "") + which
         return f"Find out which program could write there. Nothing is lost; to continue after it: trade journal skip {which} --reason ..."
     return f"Restore the newest good copy of the store. Without one, if only the end is missing: trade journal accept{which} --reason ..."
+
+
+def _shard_option(subject: str) -> str:
+    """Return the option that names the shard of this journal; nothing for the first, which is meant without one."""
+    shard = subject.rpartition(".")[2]
+    return "" if shard == "0" else f" --shard {shard}"
 
 
 def _sequences(texts: Sequence[str]) -> set[int]:

@@ -1,6 +1,7 @@
 """`trade reconcile`: compare the venues with the journal, list the differences and repair them."""
 
 import asyncio
+import itertools
 from typing import Annotated, Final
 
 import typer
@@ -45,15 +46,16 @@ async def _reconcile(addresses: Addresses, venues: list[str], dry_run: bool) -> 
 
     left = 0
     async with connected(addresses["nats"], "trade reconcile") as client:
-        journal = await journals.order_journal(client)
-        for name in venues:
-            done = await at_venues.reconcile(client, journal, name, write=not dry_run)
+        opened = await journals.order_journals(client)
+        for name, (shard, journal) in itertools.product(venues, enumerate(opened)):
+            done = await at_venues.reconcile(client, journal, name, write=not dry_run, shard=shard)
             rows = [(name, d.what, d.account, d.symbol, d.order_id, d.about, d.ours, d.theirs) for d in done.found[:SHOWN_MAX]]
             if rows:
                 show.table("", COLUMNS, rows)
             more = f", {len(done.found)} differences" if done.found else ", no difference"
             repaired = f", {done.repaired} repaired" if done.repaired else ""
-            show.line(f"{name}: {done.orders} routes and {done.trades} trades as of sequence {done.as_of_seq}{more}{repaired}")
+            of_shard = f" of shard {shard}" if len(opened) > 1 else ""
+            show.line(f"{name}{of_shard}: {done.orders} routes and {done.trades} trades as of sequence {done.as_of_seq}{more}{repaired}")
             left += len(done.left)
     if left:
         remedy = "Repair what can be repaired: trade reconcile" if dry_run else "An operator must examine them: docs/venues.md."

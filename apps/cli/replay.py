@@ -16,6 +16,7 @@ from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from apps.tools.rebuild import PositionsComparison, Rebuilt, compare, repair, stored_positions
 from domain.ports import Corrupt, Journal, Positions, Unavailable
 from domain.position.position import Position
+from domain.shards import Shards
 
 DIFFERENCES_SHOWN_MAX: Final = 200
 COLUMNS: Final = ("account", "symbol", "quantity", "average_price", "realised_pnl", "fees", "last_price", "seq")
@@ -55,16 +56,23 @@ def positions(
 
 
 async def _positions(addresses: Addresses, account: str | None, to_seq: int | None, write: bool) -> None:
-    from apps.connections.journals import order_journal  # late: this import loads service code
+    from apps.connections.journals import order_journals  # late: this import loads service code
 
     async with contextlib.AsyncExitStack() as exits:
         client = await exits.enter_async_context(connected(addresses["nats"], "trade replay"))
-        journal = await order_journal(client)
+        opened = await order_journals(client)
+        shards = Shards(len(opened))
         if to_seq is not None:
-            await _as_it_was(journal, to_seq, account)
+            if shards.count > 1 and account is None:
+                raise WrongUsage("A sequence is of one shard, and the journal has several.", "Name an account of the shard: --account.")
+            await _as_it_was(opened[shards.of(account or "")], to_seq, account)
             return
-        valkey = await exits.enter_async_context(stored_positions(addresses["valkey"]))
-        await _compare(journal, valkey, account, write)
+        for shard, journal in enumerate(opened):
+            if account is None or shards.of(account) == shard:
+                valkey = await exits.enter_async_context(stored_positions(addresses["valkey"], shards, shard))
+                if shards.count > 1:
+                    show.line(f"shard {shard}:")
+                await _compare(journal, valkey, account, write)
 
 
 async def _as_it_was(journal: Journal, seq: int, account: str | None) -> None:

@@ -14,6 +14,7 @@ from apps.stack.market import CONFIG, SIMULATED
 from apps.stack.ports import PORT_MAX
 from apps.stack.topology import APART, UNIT
 from config.access_mode import ACCESS_VARIABLE, Mode
+from domain.shards import SHARDS_MAX
 
 
 class QuoteSource(StrEnum):
@@ -29,6 +30,12 @@ class FillsStore(StrEnum):
 class Topology(StrEnum):
     UNIT = UNIT
     SERVICES = APART
+
+
+NumberOfShards = Annotated[
+    int | None,
+    typer.Option(min=1, max=SHARDS_MAX, help="How many shards the order journal has; fixed when the data directory is created."),
+]
 
 
 def up(
@@ -65,6 +72,7 @@ def up(
     ] = QuoteSource.SIMULATED,
     extras: Annotated[str, typer.Option("--with", metavar="NAME,...", help=f"Optional servers: {', '.join(EXTRAS)}.")] = "",
     desk: Annotated[bool, typer.Option("--desk/--no-desk", help="Start the service of the page and of the stream.")] = True,
+    shards: NumberOfShards = None,
     only_servers: Annotated[bool, typer.Option("--only-servers", help="Start NATS, Valkey and QuestDB without the services.")] = False,
 ) -> None:
     """Start the whole stack on this machine and restart what fails; Ctrl-C stops everything cleanly."""
@@ -87,6 +95,7 @@ def up(
         desk=desk,
         market=str(market),
         extras=extras,
+        shards=shards,
     )
     raise typer.Exit(code)
 

@@ -184,7 +184,8 @@ def _numbers(stats: Mapping[str, Any], names: tuple[str, ...]) -> list[int]:
     """Return the values of these names: the service's own, else those of its parts (the projector has two projections)."""
     own = [stats[name] for name in names if isinstance(stats.get(name), int)]
     parts = [part[name] for part in stats.values() if isinstance(part, dict) for name in names if isinstance(part.get(name), int)]
-    return own or parts
+    shards = [number for each in stats.get("shards") or () if names == LAG for number in _numbers(each, names)]  # sequences do not compare
+    return own or parts or shards
 
 
 def _in_words(error: BaseException) -> str:

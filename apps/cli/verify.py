@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from adapters.codec import encode
@@ -17,8 +18,9 @@ from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
 from apps.cli.trust import verification
-from apps.tools.verify.report import VerificationReport
+from apps.tools.verify.report import VerificationReport, together
 from domain.ports import Journal, Missing, Unavailable
+from domain.shards import Shards
 
 
 def verify(
@@ -71,7 +73,7 @@ REMEDY = "The journal is authoritative: docs/operations.md describes how to rebu
 
 
 async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
-    from apps.connections.journals import order_journal
+    from apps.connections.journals import order_journals
     from apps.tools.verify.places import Places, opened  # late: these imports load service code
     from apps.tools.verify.run import verify
 
@@ -83,10 +85,15 @@ async def _verify(addresses: Addresses, *, quiet: bool) -> VerificationReport:
         oms_key=addresses.key_for("oms", "/orders"),
         data_dir=addresses.data_dir,
     )
-    async with connected(addresses["nats"], "trade verify") as client, opened(places, client, verification()) as sides:
-        journal = await order_journal(client)
-        with progress_of(await _end(journal)) as progress:
-            report = await verify(journal, sides, progress=progress)
+    reports = []
+    async with connected(addresses["nats"], "trade verify") as client:
+        journals = await order_journals(client)
+        for shard, journal in enumerate(journals):
+            of_shard = msgspec.structs.replace(places, shards=Shards(len(journals)), shard=shard)
+            async with opened(of_shard, client, verification()) as sides:
+                with progress_of(await _end(journal)) as progress:
+                    reports.append(await verify(journal, sides, progress=progress))
+    report = together(reports)
     if not quiet:
         for check in report.checks:
             show.line(check.line())

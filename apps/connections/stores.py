@@ -1,5 +1,6 @@
 """Stores of orders, positions, fills and prices, opened as the configuration says."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,32 +10,38 @@ from adapters.equity_samples import QuestDbEquity, SqliteEquity
 from adapters.memory import MemoryOrderStore
 from adapters.orderstore import SqliteOrderStore
 from adapters.price_history import QuestDbPrices, SqlitePrices
-from adapters.questdb import QuestDbFills
+from adapters.questdb import QuestDbFills, SharedTables
 from adapters.questmarket import Pace, QuestDbMarket
 from adapters.sqlite import SqliteFills
 from adapters.valkey import ValkeyPositions
 from apps.runtime.service import Chassis
 from config.settings import GatewaySettings, OmsSettings, ProjectorSettings, RiskSettings
 from domain.ports import OrderStore, Unavailable
+from domain.shards import Shards
 
 FILLS_FILE: Final = "fills.db"
 ORDERS_FILE: Final = "orders.db"
 log = structlog.get_logger()
 
 
-def order_store(chassis: Chassis[OmsSettings]) -> OrderStore:
-    """Open the order store in the data directory. Without one orders stay in memory, and a restart reads the whole journal."""
+def orders_file(shard: int, shards: int) -> str:
+    """Return the name of the file of a shard's order store."""
+    return ORDERS_FILE if shards == 1 else f"orders-{shard}.db"
+
+
+def order_store(chassis: Chassis[OmsSettings], shard: int) -> OrderStore:
+    """Open the order store of a shard in the data directory. Without one orders stay in memory, and a restart reads the whole journal."""
     directory = chassis.settings.service.data_dir
     if directory is None:
         log.warning("no data directory: every order stays in memory")
         return MemoryOrderStore()
-    store = SqliteOrderStore(directory / ORDERS_FILE)
+    store = SqliteOrderStore(directory / orders_file(shard, chassis.settings.nats.shards))
     chassis.exits.callback(store.close)
     return store
 
 
-def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> ValkeyPositions:
-    """Open the positions in Valkey: watched by health, closed at the end."""
+def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings], shard: int = 0) -> ValkeyPositions:
+    """Open the positions in Valkey, to read those of all shards and to write those of one: watched by health, closed at the end."""
     settings = chassis.settings.valkey
     store = ValkeyPositions.at(
         str(settings.url),
@@ -42,6 +49,8 @@ def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> Val
         position_ttl_sec=settings.position_ttl_sec,
         timeout_ms=float(settings.timeout_ms),
         connections_max=settings.max_connections,
+        shards=Shards(chassis.settings.nats.shards),
+        shard=shard,
     )
     chassis.exits.push_async_callback(store.close)
     chassis.health.depend("valkey", lambda: _trouble(store))
@@ -59,6 +68,23 @@ def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDb
     chassis.exits.push_async_callback(store.close)
     chassis.health.depend(settings.fills, lambda: _trouble(store))
     return store
+
+
+def fills_by_shard(chassis: Chassis[ProjectorSettings]) -> Sequence[QuestDbFills | SqliteFills]:
+    """Open the fills table for the writer of each shard."""
+    settings, shards = chassis.settings, chassis.settings.nats.shards
+    if shards == 1:
+        return (fills(chassis),)
+    stores: list[QuestDbFills | SqliteFills]
+    if settings.fills == "sqlite":
+        stores = [SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE, shard) for shard in range(shards)]
+    else:
+        tables = SharedTables(str(settings.questdb.pg_url))
+        stores = [QuestDbFills(str(settings.questdb.pg_url), shard, tables) for shard in range(shards)]
+    for store in stores:
+        chassis.exits.push_async_callback(store.close)
+    chassis.health.depend(settings.fills, lambda: _trouble(stores[0]))
+    return stores
 
 
 def equity(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbEquity | SqliteEquity:

@@ -1,4 +1,4 @@
-"""The shared parts of oms, risk and exeq of one shard when they run in one process (docs/decisions.md).
+"""The shared parts of oms, risk and exeq when they run in one process (docs/decisions.md).
 
 Each is a separate service with its port, health, metrics and fold. In separate processes they use requests over NATS, here plain calls.
 """
@@ -29,22 +29,24 @@ Perform = Callable[[Sequence[ServiceCommand], Answered], None]
 
 
 class Unit:
-    """The shared parts of a unit. Each service sets its part while it is built; while a part is None, callers fail closed or retry."""
+    """The shared parts of a unit. Each service sets its part while it is built; while a part is missing, callers fail closed or retry."""
 
-    def __init__(self, nats_url: str, lost: Callable[[str], None]) -> None:
+    def __init__(self, nats_url: str, lost: Callable[[str], None], shards: int = 1) -> None:
         """`nats_url`: the shared connection, with the user of a unit. `lost` ends the process."""
         self._nats_url = nats_url
         self._lost = lost
         self._client: Client | None = None
         self._connecting = asyncio.Lock()
         self._closing = False
-        self.feed = CommitFeed()
+        self.feeds = tuple(CommitFeed() for _ in range(shards))
+        """The new commits of each shard."""
         self.share = LoopShare()
         """For requests to risk and exeq. Requests to oms are bounded by its intake."""
         self.interest: Interest | None = None
         self.decide: Decide | None = None
         self.decide_list: DecideList | None = None
-        self.perform: Perform | None = None
+        self.performs: dict[int, Perform] = {}
+        """By shard."""
 
     def front(self, service: str, app: Handler) -> Handler:
         """Return the application of one of the unit's services, limited in its share of the loop unless it is oms."""

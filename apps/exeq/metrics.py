@@ -1,7 +1,7 @@
 """Prometheus metrics of exeq: its queue, its routes, and the health of the venues. Read on each scrape."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.core import Metric
 
@@ -15,22 +15,38 @@ from domain.ports import Clock
 from domain.risk.controls import Controls
 
 
-def series(
-    executor: Executor, doubts: InDoubtRoutes, switch: ExeqKillSwitch, controls: Controls, publisher: Publisher, clock: Clock
-) -> Iterator[Metric]:
+def series(switch: ExeqKillSwitch, controls: Controls, publisher: Publisher) -> Iterator[Metric]:
+    yield counter("exeq_requests_dropped", "Requests that were not published; the venue is queried about them", publisher.dropped)
+    yield gauge("exeq_kills_unreadable", "1 while the local kill switches cannot be read and nothing is sent", bool(switch.trouble))
+    yield gauge("exeq_kills", "Kill switches in force", len({*controls.kills, *switch.local}))
+
+
+def of_shard(executor: Executor, doubts: InDoubtRoutes, clock: Clock) -> Iterator[Metric]:
+    """Yield the series that each shard has for itself."""
     executions = executor.executions
     oldest = executions.queue.oldest()
     names = executor.router.venues
     working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
     waiting = Counter(request.venue for request in executions.unanswered(WHENEVER))
-    health = {name: executions.health_of(name) for name in names}
-    open_to = {name: standing.closed is None for name, standing in executor.router.standings(clock.monotonic_ns()).items()}
     yield gauge("exeq_queue_depth", "Orders that wait for a route", len(executions.queue))
     yield gauge("exeq_queue_oldest_seconds", "How long the oldest of them has waited", _age_s(clock.now_ns(), oldest))
     yield gauge("exeq_orders_held", "Queued orders that no venue can take now", executor.held)
     yield gauge("exeq_orders_in_doubt", "Orders in doubt", doubts.in_doubt)
     yield gauge("exeq_routes_working", "Routes at a venue", {name: working[name] for name in names}, "venue")
     yield gauge("exeq_routes_unanswered", "Routes without a first report", {name: waiting[name] for name in names}, "venue")
+    yield counter("exeq_sends", "Requests sent to venues", executor.sends)
+    yield counter("exeq_sends_withheld", "Requests withheld right before the wire", executor.withheld)
+    yield counter("exeq_routes_of_others", "Routes of another exeq or an earlier epoch; the venue is queried about them", executor.others)
+    yield gauge("exeq_epoch", "The epoch under which this exeq sends; 0 while it does not send", executor.ownership.epoch or 0)
+
+
+def of_venues(executors: Sequence[Executor], clock: Clock) -> Iterator[Metric]:
+    """Yield the series of venues, which all shards share. A venue is open if orders of every shard may be routed to it."""
+    first, now = executors[0], clock.monotonic_ns()
+    standings = [executor.router.standings(now) for executor in executors]
+    names = first.router.venues
+    health = {name: first.executions.health_of(name) for name in names}
+    open_to = {name: all(standing[name].closed is None for standing in standings) for name in names}
     yield gauge("exeq_venue_open", "1 while orders may be routed to the venue", open_to, "venue")
     yield gauge(
         "exeq_venue_latency_seconds", "Time from the journaled route to the first report, smoothed", _of(health, "latency_ns", 1e9), "venue"
@@ -38,13 +54,6 @@ def series(
     yield counter("exeq_venue_answers", "First reports on a route", _of(health, "answers"), "venue")
     yield counter("exeq_venue_rejects", "Routes that the venue rejected", _of(health, "rejects"), "venue")
     yield counter("exeq_venue_silences", "Routes whose deadline passed without a report", _of(health, "silences"), "venue")
-    yield counter("exeq_sends", "Requests sent to venues", executor.sends)
-    yield counter("exeq_sends_withheld", "Requests withheld right before the wire", executor.withheld)
-    yield counter("exeq_routes_of_others", "Routes of another exeq or an earlier epoch; the venue is queried about them", executor.others)
-    yield gauge("exeq_epoch", "The epoch under which this exeq sends; 0 while it does not send", executor.ownership.epoch or 0)
-    yield counter("exeq_requests_dropped", "Requests that were not published; the venue is queried about them", publisher.dropped)
-    yield gauge("exeq_kills_unreadable", "1 while the local kill switches cannot be read and nothing is sent", bool(switch.trouble))
-    yield gauge("exeq_kills", "Kill switches in force", len({*controls.kills, *switch.local}))
 
 
 def _age_s(now: int, since: int | None) -> float:

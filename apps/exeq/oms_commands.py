@@ -44,11 +44,12 @@ class OmsOverNats:
 class OmsInProcess:
     """Calls oms in this process."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit, shard: int = 0) -> None:
         self._unit = unit
+        self._shard = shard
 
     async def ask(self, commands: Sequence[ServiceCommand], timeout_s: float) -> Sequence[CommandAnswer]:
-        perform = self._unit.perform
+        perform = self._unit.performs.get(self._shard)
         if perform is None:
             raise Unavailable("oms is not started yet")
         waiting: asyncio.Future[Sequence[CommandAnswer]] = asyncio.get_running_loop().create_future()
@@ -65,5 +66,5 @@ class OmsInProcess:
             raise Unavailable("oms did not answer in time") from silence
 
 
-def oms_commands(client: Client, unit: Unit | None) -> OmsCommands:
-    return OmsOverNats(client) if unit is None else OmsInProcess(unit)
+def oms_commands(client: Client, unit: Unit | None, shard: int = 0) -> OmsCommands:
+    return OmsOverNats(client, shard) if unit is None else OmsInProcess(unit, shard)

@@ -6,6 +6,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from apps.exeq.executor import Executor
+from apps.exeq.routes import Executors
 from apps.http.app import Exact, Refusal
 from apps.http.body import read_struct
 from apps.http.caller import account_not_yours, caller_of
@@ -36,7 +37,7 @@ PREVIEW_DOC: Final[dict[str, Any]] = {
 _DECODER: Final = msgspec.json.Decoder(OrderBody)
 
 
-def router(executor: Executor, rules: OrderRules, clock: Clock) -> APIRouter:
+def router(shards: Executors, rules: OrderRules, clock: Clock) -> APIRouter:
     routes = APIRouter()
 
     @routes.post("/routes/preview", summary="Compare the venues for an order that is not sent", **PREVIEW_DOC)
@@ -47,6 +48,7 @@ def router(executor: Executor, rules: OrderRules, clock: Clock) -> APIRouter:
         terms = terms_of(read, rules, own, clock.now_ns())
         if not caller.sees(terms.account):
             raise account_not_yours()
+        executor = shards.of(terms.account)
         if not executor.known():
             raise Refusal(
                 503, "not_routing", "exeq routes no orders now: it is catching up, or another exeq is active", headers={"Retry-After": "1"}

@@ -32,6 +32,11 @@ class RoutingRules(msgspec.Struct, frozen=True):
     away_wait_ns: int = 0
 
 
+def throttles_of(venues: Iterable[RoutedVenue]) -> dict[str, TokenBucket]:
+    """Return the rate of each venue."""
+    return {venue.name: TokenBucket(venue.orders_per_sec, venue.burst) for venue in venues}
+
+
 class Router:
     """Decides one order at a time. `disconnected` are venues whose session does not answer; a `killed` venue gets no orders.
 
@@ -49,13 +54,15 @@ class Router:
         *,
         killed: Callable[[str], bool],
         depths: KnownDepths | None = None,
+        throttles: dict[str, TokenBucket] | None = None,
     ) -> None:
-        """`depths` are the books behind the quotes; without them the touch counts."""
+        """`depths` are the books behind the quotes; without them the touch counts. `throttles`: of the venues, if several routers share
+        their rates."""
         self.venues = venues
         self.rules = rules
         self.disconnected: set[str] = set()
         self._killed = killed
-        self.throttles = {venue.name: TokenBucket(venue.orders_per_sec, venue.burst) for venue in venues.values()}
+        self.throttles = throttles or throttles_of(venues.values())
         self._instruments = instruments
         self._market = market
         self._clock = clock

@@ -1,8 +1,9 @@
 """Read endpoints of exeq: the queue, the venues as routing sees them, and the routing decision of an order."""
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from fastapi import APIRouter, Response
@@ -17,21 +18,33 @@ from domain.ports import Clock
 from domain.values import rfc3339
 
 
-def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
+class Executors(Protocol):
+    """The executors of all shards."""
+
+    @property
+    def executors(self) -> Sequence[Executor]: ...
+
+    def of(self, account: str) -> Executor: ...
+
+    def of_id(self, order_id: str) -> Executor: ...
+
+
+def router(shards: Executors, market: Market, clock: Clock) -> APIRouter:
     routes = APIRouter()
-    routing = executor.router
+    first = shards.executors[0]
+    routing = first.router
 
     @routes.get("/queue")
     async def show_queue() -> Response:
         """Return the number of orders waiting for a route, and per venue the working and the unanswered ones."""
-        executions = executor.executions
-        oldest = executions.queue.oldest()
-        working = Counter(leg.venue for order in executions.working.values() for leg in order.legs)
-        waiting = Counter(request.venue for request in executions.unanswered(WHENEVER))
+        folds = [executor.executions for executor in shards.executors]
+        oldest = min((at for fold in folds if (at := fold.queue.oldest()) is not None), default=None)
+        working = Counter(leg.venue for fold in folds for order in fold.working.values() for leg in order.legs)
+        waiting = Counter(request.venue for fold in folds for request in fold.unanswered(WHENEVER))
         return Exact(
             {
-                "depth": len(executions.queue),
-                "held": executor.held,
+                "depth": sum(len(fold.queue) for fold in folds),
+                "held": sum(executor.held for executor in shards.executors),
                 "oldest": rfc3339(oldest) if oldest is not None else None,
                 "venues": {name: {"working": working[name], "unanswered": waiting[name]} for name in routing.venues},
             }
@@ -40,12 +53,12 @@ def router(executor: Executor, market: Market, clock: Clock) -> APIRouter:
     @routes.get("/venues")
     async def show_venues() -> Response:
         """Return each venue with its status, health, throttle and quoted symbols."""
-        return Exact({"venues": [_venue(executor, venue, market, clock) for venue in routing.venues.values()]})
+        return Exact({"venues": [_venue(first, venue, market, clock) for venue in routing.venues.values()]})
 
     @routes.get("/routes/{order_id}")
     async def show_route(order_id: str) -> Response:
         """Return the venues that were compared, their quotes, and the chosen ones."""
-        routed = executor.executions.routed.get(order_id)
+        routed = shards.of_id(order_id).executions.routed.get(order_id)
         if routed is None:
             raise Refusal(404, "route_not_found", "no recent route of this order; see its timeline in oms, /orders/{id}/events")
         return Exact(

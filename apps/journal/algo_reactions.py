@@ -62,11 +62,11 @@ class AlgoReactions:
         Without results the command was a repeated one.
         """
         if isinstance(command, SpawnChild) and parent is not None and command.n > parent.slices:
-            terms = child_terms(parent, command)
+            terms = child_terms(parent, command, self._book.shards)
             if terms is not None and self._book.find(terms.order_id) is not None:
                 return (), AlgoRefused(ID_TAKEN, parent.state)
         children = self._children(parent)
-        decided = decide(parent, command, self._now(parent), slices_max=self._bounds.slices_max)
+        decided = decide(parent, command, self._now(parent), slices_max=self._bounds.slices_max, shards=self._book.shards)
         if decided.refused is not None or not decided.events:
             return (), decided.refused
         found: list[Landed] = []

@@ -22,7 +22,7 @@ from domain.order.interning import Shared
 from domain.order.lifecycle import State
 from domain.order.order import Order
 from domain.ports import Head, Journal, OrderStore, StoredOrders, Unavailable
-from domain.values import order_id_of
+from domain.shards import ONE_SHARD, Shards
 
 log = structlog.get_logger()
 
@@ -46,8 +46,9 @@ class OrderRepository:
     applies none twice.
     """
 
-    def __init__(self, store: OrderStore) -> None:
+    def __init__(self, store: OrderStore, shards: Shards = ONE_SHARD) -> None:
         self._store = store
+        self.shards = shards
         self._dirty: dict[str, int] = {}
         self._saving: dict[str, int] = {}
         """Orders that a thread is writing to the store. Until it has finished, a read of the store may miss them."""
@@ -97,7 +98,7 @@ class OrderRepository:
 
     def named(self, account: str, client_order_id: str) -> Order | None:
         """Return the order that the client called so, at its submit or at a replace. Unavailable."""
-        order = self.find(order_id_of(account, client_order_id))
+        order = self.find(self.shards.order_id(account, client_order_id))
         return self.replaced_as(account, client_order_id) if order is None else order
 
     def replaced_as(self, account: str, client_order_id: str) -> Order | None:

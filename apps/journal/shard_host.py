@@ -31,6 +31,7 @@ from domain.order.index import Orders
 from domain.order.order import Order
 from domain.order.reduce_only import beyond, give_way
 from domain.ports import Clock, Fenced, Head, Journal, OrderStore, Unavailable
+from domain.shards import ONE_SHARD, Shards
 from domain.values import ZERO
 
 log = structlog.get_logger()
@@ -75,6 +76,7 @@ class ShardHost:
         feed: CommitFeed | None = None,
         negative_prices: Set[str] = frozenset(),
         rules: Rules = UNRULED,
+        shards: Shards = ONE_SHARD,
         bounds: AlgoBounds = BOUNDS,
     ) -> None:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
@@ -86,14 +88,15 @@ class ShardHost:
         self._feed = feed
         self._negative_prices = negative_prices
         self._replicas = replicas
-        self._journal = journal
+        self.journal = journal
         self._mark = mark
-        self._shard = shard
+        self.shard = shard
+        self.shards = shards
         self._pace = pace
         self._commits: GroupCommit[e.OrderEvent] | None = None
         self._repeats = RepetitionFilter()
         self.stamps = EventClock(clock)
-        self.book = OrderRepository(store or MemoryOrderStore())
+        self.book = OrderRepository(store or MemoryOrderStore(), shards)
         self._lists = ListReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, rules)
         self._algos = AlgoReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, bounds)
         self.parents = ParentCommands(self.book, self._algos, lambda: self._commits, self._all_landed)
@@ -103,6 +106,21 @@ class ShardHost:
         self.on_unrecorded: Callable[[Events], None] = lambda events: None
         self.on_append: Callable[[float, int], None] = lambda seconds, events: None
         self.on_ready: Callable[[bool], None] = lambda ready: None
+
+    @property
+    def all(self) -> "Sequence[ShardHost]":
+        """This host alone. With `of` and `of_id`, one host serves where ShardHosts may serve."""
+        return (self,)
+
+    def of(self, account: str) -> "ShardHost":
+        return self
+
+    def of_id(self, id_: str) -> "ShardHost":
+        return self
+
+    def has(self, order_id: str) -> bool:
+        """Return whether an order with this id is in this shard if there is one."""
+        return (self.shards.of_id(order_id) or 0) == self.shard
 
     @property
     def orders(self) -> Orders:
@@ -143,7 +161,7 @@ class ShardHost:
                 self.on_ready(True)
                 await self._write(self._commits)
             except (Fenced, Unavailable) as trouble:
-                log.warning("the shard recovers from the journal", shard=self._shard, reason=str(trouble))
+                log.warning("the shard recovers from the journal", shard=self.shard, reason=str(trouble))
             self._commits, self._taking = None, False
             if self._feed is not None:
                 self._feed.end()
@@ -154,12 +172,12 @@ class ShardHost:
     async def _recovered(self) -> GroupCommit[e.OrderEvent]:
         """Rebuild memory from the journal. The journal's last commit is the fence that the next append must follow."""
         if self._mark is not None:
-            await verify_watermark(self._journal, self._mark)
-        head = await self.book.recover(self._journal)
+            await verify_watermark(self.journal, self._mark)
+        head = await self.book.recover(self.journal)
         self.stamps.heard((self.book.latest,))
         self._repeats = RepetitionFilter()
         held = self._held if self._replicas > 1 else None
-        commits = GroupCommit(self._journal, ORDER_COMMITS, head, shard=self._shard, pace=self._pace, held=held)
+        commits = GroupCommit(self.journal, ORDER_COMMITS, head, shard=self.shard, pace=self._pace, held=held)
         commits.on_append = self.on_append
         if self._mark is not None:
             self._mark.note(head)
@@ -177,7 +195,7 @@ class ShardHost:
         """Commit and save until the journal shows another writer (Fenced) or does not answer (Unavailable)."""
         saving = asyncio.create_task(self.book.run(lambda: (commits.head, commits.durable)))
         writing = asyncio.create_task(commits.run())
-        watching = asyncio.create_task(watch_foreign(self._journal, lambda: commits.head, self._mark.name if self._mark else "the journal"))
+        watching = asyncio.create_task(watch_foreign(self.journal, lambda: commits.head, self._mark.name if self._mark else "the journal"))
         tasks = (saving, writing, watching)
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -324,7 +342,7 @@ class ShardHost:
                 then(outcome)
                 return
             self._taking, self.book.owner = False, owner_of(event, commits.head.n)
-            log.info("the shard was taken", shard=self._shard, unit=event.unit, sender=event.sender, epoch=self.book.owner.epoch)
+            log.info("the shard was taken", shard=self.shard, unit=event.unit, sender=event.sender, epoch=self.book.owner.epoch)
             then(Landed(None, (event,), outcome))
 
         self._taking = True

@@ -61,7 +61,7 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     client, writer = await nats.connect(chassis), await nats.connect_writer(chassis)
     access.follow_access(chassis, client)
     marks = {name: journals.watermark(chassis, subjects.venue_subject(name), VENUE_COMMITS) for name in venues}
-    await journals.durable_stream(chassis, client, subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], list(marks.values()))
+    await _stream(chassis, client, list(marks.values()))
     publisher = Publisher(client)
     sent = await FlushMarker.open(client, publisher)
     chassis.spawn(publisher.run, tasks.OUTBOX_OF_REPORTS)
@@ -107,6 +107,12 @@ async def build(chassis: Chassis[GatewaySettings]) -> Service:
     routes.include_router(misbehaviour_routes(hosts, allowed=settings.faults == "allowed"))
     metrics.read(chassis.registry, lambda: series(hosts, intake, sessions, publisher))
     return Service(router=routes, stats=stats)
+
+
+async def _stream(chassis: Chassis[GatewaySettings], client: Client, marks: Sequence[Mark | None]) -> None:
+    """Create the stream of the venues' journals if it is missing."""
+    wanted = journals.WantedStream(subjects.VENUE_STREAM, [subjects.VENUE_JOURNALS], chassis.settings.journal.max_bytes, marks)
+    await journals.durable_streams(chassis, client, [wanted])
 
 
 def _keep_closes(chassis: Chassis[GatewaySettings], client: Client, markets: Mapping[str, SimulatedMarket], clock: Clock) -> None:

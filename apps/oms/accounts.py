@@ -14,6 +14,7 @@ from apps.oms.history_client import PositionHistory
 from apps.oms.views import positions_view
 from domain.market.quotes import Market
 from domain.ports import Clock, FillPlace, Fills, Positions, Unavailable
+from domain.shards import ONE_SHARD, Shards
 from domain.values import from_rfc3339, rfc3339
 
 T = TypeVar("T")
@@ -35,7 +36,9 @@ class Accounts:
         quote_age_max_s: float,
         currency: Callable[[str], str | None],
         past: PositionHistory | None = None,
+        shards: Shards = ONE_SHARD,
     ) -> None:
+        self._shards = shards
         self._past = past
         self._currency = currency
         self._positions = positions
@@ -79,7 +82,7 @@ class Accounts:
         since_ns = 0 if since_ns is None else since_ns
         asked = self._fills.fills(account, symbol=symbol, since_ns=since_ns, until_ns=until_ns, below=below, limit=limit + 1)
         found = await _answered(asked, "fills_unavailable")
-        rows = [row | {"currency": self._currency(str(row["symbol"]))} for row in found[:limit]]
+        rows = [row | {"currency": self._currency(str(row["symbol"]))} | self._shards.field(account) for row in found[:limit]]
         return {"fills": rows, "next": _cursor(found[limit - 1]) if len(found) > limit else None}
 
 

@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter
 
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms import algo_reports, algo_routes
 from apps.oms.algo_body import AlgoReader, ParamBounds
 from apps.oms.algo_reads import AlgoReads
-from apps.oms.algo_upkeep import AlgoUpkeep
 from apps.oms.algos import AlgoHandler
 from apps.oms.child_spawner import ChildSpawner
 from apps.oms.reads import OrderReads
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import SubmitHandler
 from apps.oms.submit_body import TermsReader
-from apps.runtime import metrics as metrics_page
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis
 from config.sections import GroupsSection
@@ -23,31 +21,22 @@ from config.settings import OmsSettings
 from domain.instruments import Instrument
 from domain.market.trading_hours import Calendar
 from domain.narrative import OwnerOf
-from domain.ports import Clock, Journal
+from domain.ports import Clock
 
 
-def spawner(chassis: Chassis[OmsSettings], host: ShardHost, intake: SubmitHandler, risk: RiskCheck) -> ChildSpawner:
+def spawner(chassis: Chassis[OmsSettings], hosts: Hosts, intake: SubmitHandler, risk: RiskCheck) -> ChildSpawner:
     """Start what takes slices from exeq."""
-    children = ChildSpawner(host, intake, risk)
+    children = ChildSpawner(hosts, intake, risk)
     chassis.spawn(children.run, tasks.CHILDREN)
     return children
 
 
-def upkeep(chassis: Chassis[OmsSettings], host: ShardHost, clock: Clock) -> AlgoUpkeep:
-    """Start what ends parents in time."""
-    found = AlgoUpkeep(host, clock)
-    chassis.spawn(found.run, tasks.PARENTS)
-    metrics_page.read(chassis.registry, found.series)
-    return found
-
-
 def routes(
     settings: GroupsSection,
-    host: ShardHost,
+    hosts: Hosts,
     intake: SubmitHandler,
     risk: RiskCheck,
     reads: OrderReads,
-    journal: Journal,
     terms: TermsReader,
     instruments: Mapping[str, Instrument],
     calendars: Mapping[str, Sequence[Calendar]],
@@ -56,9 +45,9 @@ def routes(
 ) -> APIRouter:
     """Build the routes of parents."""
     bounds = ParamBounds(settings.interval_min_ms, settings.horizon_max_sec, settings.slices_max)
-    handler = AlgoHandler(host, intake, risk, settings.algos_open_max_per_account)
-    views = AlgoReads(host, handler, reads, journal, instruments, clock, owner_of)
+    handler = AlgoHandler(hosts, intake, risk, settings.algos_open_max_per_account)
+    views = AlgoReads(hosts, handler, reads, instruments, clock, owner_of)
     door = algo_routes.AlgoDoor(AlgoReader(terms, bounds, calendars, clock), terms, instruments, clock)
     found = algo_routes.router(handler, views, door)
-    found.include_router(algo_reports.router(algo_reports.AlgoReports(host, views, journal)))
+    found.include_router(algo_reports.router(algo_reports.AlgoReports(hosts, views)))
     return found

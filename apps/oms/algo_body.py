@@ -189,7 +189,7 @@ class AlgoReader:
             end_at = max(calendar.session_end(self._clock.now_ns()) for calendar in self._hours(found.symbol))
         params, seeded = self.params(found.strategy, found.params)
         return AlgoTerms(
-            algo_id=algo_id_of(account, client_algo_id),
+            algo_id=self._terms.shards.placed(account, algo_id_of(account, client_algo_id)),
             account=account,
             client_algo_id=client_algo_id,
             symbol=found.symbol,

@@ -10,6 +10,7 @@ from apps.http.app import Refusal
 from apps.http.caller import Caller, account_not_yours
 from apps.http.order_view import View
 from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.algo_view import algo_event_view, algo_view, slice_view
 from apps.oms.algos import AlgoHandler
 from apps.oms.reads import ForeignIds, OrderReads
@@ -18,8 +19,7 @@ from domain.instruments import Instrument
 from domain.narrative import OwnerOf, no_owner
 from domain.order.algo import AlgoFilter, AlgoSliced, Parent, child_name_of
 from domain.order.events import OrderEvent
-from domain.ports import Clock, Journal, Unavailable
-from domain.values import order_id_of
+from domain.ports import Clock, Unavailable
 
 NO_LOT: Final = Decimal("1e-12")
 """The lot of a symbol that is in no catalogue any more."""
@@ -30,18 +30,16 @@ class AlgoReads:
 
     def __init__(
         self,
-        host: ShardHost,
+        hosts: Hosts,
         algos: AlgoHandler,
         reads: OrderReads,
-        journal: Journal,
         instruments: Mapping[str, Instrument],
         clock: Clock,
         owner_of: OwnerOf = no_owner,
     ) -> None:
-        self._host = host
+        self._hosts = hosts
         self._algos = algos
         self._reads = reads
-        self._journal = journal
         self._instruments = instruments
         self._clock = clock
         self._owner_of = owner_of
@@ -52,13 +50,13 @@ class AlgoReads:
 
         A foreign parent is refused in the same time as one that does not exist, as a foreign order is: see OrderReads.find.
         """
-        await self._reads.proven()
+        await self._reads.proven(algo_id)
         parent = self._algos.find(f"{algo_id}?" if self._foreign.has(caller, algo_id) else algo_id)
         if parent is not None and caller.sees(parent.account):
             return parent
         if parent is not None:
             self._foreign.add(caller, algo_id)
-            if algo_id in self._host.book.parents.by_id:
+            if algo_id in self._hosts.of_id(algo_id).book.parents.by_id:
                 self._algos.find(f"{algo_id}?")  # an absent parent is looked for in the store
         raise Refusal(404, "algo_not_found", f"unknown algo {algo_id[:64]!r}")
 
@@ -78,7 +76,11 @@ class AlgoReads:
         now = self._clock.now_ns()
         shown = [(parent, algo_view(parent, now, self._lot(parent.symbol))) for parent in parents]
         await self._algos.settled(*parents)
-        return [view | {"seq": parent.seen} for parent, view in shown]
+        return [view | {"seq": parent.seen} | self.shard_of(parent) for parent, view in shown]
+
+    def shard_of(self, parent: Parent) -> dict[str, int]:
+        """Return the field that says of which shard a sequence is; nothing where there is only one."""
+        return self._hosts.shards.field(parent.account)
 
     def _lot(self, symbol: str) -> Decimal:
         instrument = self._instruments.get(symbol)
@@ -86,9 +88,17 @@ class AlgoReads:
 
     async def page(self, wanted: AlgoFilter, limit: int, cursor: str | None) -> View:
         """Return a page of parents, newest first. Refusal 503."""
-        await self._reads.proven()
         below = None if cursor is None else _place(cursor)
-        book = self._host.book.parents
+        hosts = self._hosts.all if wanted.account is None else (self._hosts.of(wanted.account),)
+        found = [parent for host in hosts for parent in await self._page_of(host, wanted, below, limit)]
+        found.sort(key=_place_of, reverse=True)
+        shown, more = found[:limit], len(found) > limit
+        return {"algos": await self.views(*shown), "next": "-".join(map(str, _place_of(shown[-1]))) if more else None}
+
+    async def _page_of(self, host: ShardHost, wanted: AlgoFilter, below: tuple[int, str] | None, limit: int) -> list[Parent]:
+        """Return parents of one shard: those not saved yet come from memory, all others from the store. Refusal 503."""
+        await self._reads.proven_by(host)
+        book = host.book.parents
         unsaved = {parent.algo_id: parent for parent in book.unsaved()}
         try:
             stored = await asyncio.to_thread(book.page, wanted, below, limit + 1 + len(unsaved))
@@ -97,8 +107,7 @@ class AlgoReads:
         found = [book.by_id.get(parent.algo_id, parent) for parent in stored if parent.algo_id not in unsaved]
         found += [parent for parent in unsaved.values() if wanted.takes(parent) and (below is None or _place_of(parent) < below)]
         found.sort(key=_place_of, reverse=True)
-        shown, more = found[:limit], len(found) > limit
-        return {"algos": await self.views(*shown), "next": "-".join(map(str, _place_of(shown[-1]))) if more else None}
+        return found[: limit + 1]
 
     async def slices(self, algo_id: str, limit: int, after: int, caller: Caller) -> View:
         """Return slices, the first one first, from the journal. Refusal 404, 503.
@@ -109,7 +118,7 @@ class AlgoReads:
         await self._algos.settled(parent)
         shown: list[View] = []
         for place, seq in enumerate(parent.seqs[after:], after + 1):
-            shown += [self._slice(parent, event, seq) for event in await self._events(seq) if _is_slice(event, algo_id)]
+            shown += [self._slice(parent, event, seq) for event in await self._events(parent, seq) if _is_slice(event, algo_id)]
             if len(shown) >= limit and place < len(parent.seqs):
                 return {"slices": shown, "next": str(place)}
         return {"slices": shown, "next": None}
@@ -117,7 +126,7 @@ class AlgoReads:
     def _slice(self, parent: Parent, event: OrderEvent, seq: int) -> View:
         assert isinstance(event, AlgoSliced), "only slices are shown"
         try:
-            child = self._host.find(event.child) if event.child else None
+            child = self._hosts.of_id(event.child).find(event.child) if event.child else None
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         return slice_view(event, seq, child)
@@ -126,18 +135,18 @@ class AlgoReads:
         """Return the events of the parent and of its children in the same commits, in the order of the journal. Refusal 404, 503."""
         parent = await self.find(algo_id, caller)
         await self._algos.settled(parent)
-        children = {order_id_of(parent.account, child_name_of(algo_id, n)) for n in range(1, parent.slices + 1)}
+        children = {self._hosts.shards.order_id(parent.account, child_name_of(algo_id, n)) for n in range(1, parent.slices + 1)}
         shown: list[View] = []
         for place, seq in enumerate(parent.seqs[after:], after + 1):
-            events = [event for event in await self._events(seq) if event.order_id == algo_id or event.order_id in children]
+            events = [event for event in await self._events(parent, seq) if event.order_id == algo_id or event.order_id in children]
             shown += [algo_event_view(event, seq, self._owner_of) for event in events]
             if len(shown) >= limit and place < len(parent.seqs):
                 return {"algo_id": algo_id, "events": shown, "next": str(place)}
         return {"algo_id": algo_id, "events": shown, "next": None}
 
-    async def _events(self, seq: int) -> tuple[OrderEvent, ...]:
+    async def _events(self, parent: Parent, seq: int) -> tuple[OrderEvent, ...]:
         try:
-            recorded = await self._journal.read(seq)
+            recorded = await self._hosts.of(parent.account).journal.read(seq)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         assert recorded is not None, f"the journal lost sequence {seq}"

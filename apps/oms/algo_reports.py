@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
@@ -11,7 +12,7 @@ from apps.http.app import Exact, Refusal
 from apps.http.caller import Caller, caller_of
 from apps.http.order_view import View
 from apps.http.problem import problem_doc
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.algo_reads import AlgoReads
 from apps.oms.openapi import UNAVAILABLE
 from apps.oms.submit import unavailable
@@ -19,7 +20,7 @@ from domain.groups.algo_report import report
 from domain.order.algo import Parent, child_name_of
 from domain.order.events import OrderEvent
 from domain.ports import Journal, Unavailable
-from domain.values import order_id_of, rfc3339
+from domain.values import rfc3339
 
 AT_ONCE: Final = 16
 """Commits that are read together."""
@@ -35,10 +36,9 @@ DOCS: Final[dict[int | str, dict[str, Any]]] = {
 class AlgoReports:
     """Makes reports on parents."""
 
-    def __init__(self, host: ShardHost, reads: AlgoReads, journal: Journal) -> None:
-        self._host = host
+    def __init__(self, hosts: Hosts, reads: AlgoReads) -> None:
+        self._hosts = hosts
         self._reads = reads
-        self._journal = journal
         self._turn = asyncio.Lock()
         self._inside = 0
 
@@ -50,7 +50,7 @@ class AlgoReports:
         self._inside += 1
         try:
             async with self._turn:
-                await self._host.parents.settled(parent)
+                await self._hosts.of(parent.account).parents.settled(parent)
                 return await self._made(parent)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
@@ -59,14 +59,15 @@ class AlgoReports:
 
     async def _made(self, parent: Parent) -> View:
         """Unavailable."""
+        host = self._hosts.of(parent.account)
         seq, status, wanted, seqs = parent.seen, parent.state, {parent.algo_id}, set(parent.seqs)
         for n in range(1, parent.slices + 1):
-            child = self._host.find(order_id_of(parent.account, child_name_of(parent.algo_id, n)))
+            child = host.find(self._hosts.shards.order_id(parent.account, child_name_of(parent.algo_id, n)))
             if child is not None:
                 wanted.add(child.order_id)
                 seqs.update(child.seqs)
             await asyncio.sleep(0)  # a child may be read from the store, on this thread: submits come in between
-        found = report(await self._events(sorted(each for each in seqs if each <= seq), wanted))
+        found = report(await self._events(host.journal, sorted(each for each in seqs if each <= seq), wanted))
         named = {name: getattr(found, name) for name in found.__struct_fields__}
         at = found.deviation_at
         return {
@@ -80,18 +81,19 @@ class AlgoReports:
             **named,
             "deviation_at": None if at is None else rfc3339(at),
             "seq": seq,
+            **self._hosts.shards.field(parent.account),
         }
 
-    async def _events(self, seqs: list[int], wanted: Collection[str]) -> list[OrderEvent]:
+    async def _events(self, journal: Journal, seqs: list[int], wanted: Collection[str]) -> list[OrderEvent]:
         """Return the events of these commits that are of the wanted ids, in the order of the journal. Unavailable."""
         found: list[OrderEvent] = []
         for begin in range(0, len(seqs), AT_ONCE):
-            for events in await asyncio.gather(*map(self._commit, seqs[begin : begin + AT_ONCE])):
+            for events in await asyncio.gather(*map(partial(self._commit, journal), seqs[begin : begin + AT_ONCE])):
                 found += [event for event in events if event.order_id in wanted]
         return found
 
-    async def _commit(self, seq: int) -> Iterable[OrderEvent]:
-        recorded = await self._journal.read(seq)
+    async def _commit(self, journal: Journal, seq: int) -> Iterable[OrderEvent]:
+        recorded = await journal.read(seq)
         assert recorded is not None, f"the journal lost sequence {seq}"
         return ORDER_COMMITS.read(recorded).events
 

@@ -189,7 +189,8 @@ def _changes(routes: APIRouter, algos: AlgoHandler, reads: AlgoReads, door: Algo
         """Submit an algo: a quantity that is worked over time with child orders."""
         caller = caller_of(request.scope)
         terms = door.reader.read(await request.body(), caller.account)
-        return Exact(result_view(await algos.submit(terms, door.arrival(terms), door.check(terms), by=caller.key_id)))
+        result = await algos.submit(terms, door.arrival(terms), door.check(terms), by=caller.key_id)
+        return Exact(result_view(result) | reads.shard_of(result.parent))
 
     @routes.patch("/algos/{algo_id}", **AMEND_DOC)
     async def amend_algo(algo_id: str, request: Request) -> Response:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from apps.http.app import Refusal
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import RETRY_AFTER_S, SubmitHandler, unavailable, untradable
 from apps.runtime.failpoint import failpoint
@@ -41,9 +41,9 @@ class AlgoResult(msgspec.Struct, frozen=True):
 class AlgoHandler:
     """Submits and changes parents. `client_algo_id` names a parent for all time, as client_order_id names an order."""
 
-    def __init__(self, host: ShardHost, intake: SubmitHandler, risk: RiskCheck, open_max: int) -> None:
+    def __init__(self, hosts: Hosts, intake: SubmitHandler, risk: RiskCheck, open_max: int) -> None:
         """`open_max`: parents of one account that have not ended."""
-        self._host = host
+        self._hosts = hosts
         self._intake = intake
         self._risk = risk
         self._open_max = open_max
@@ -56,14 +56,14 @@ class AlgoHandler:
 
         `check` raises the refusal of terms that cannot trade now. Refusal 409 `client_algo_id_reused`, 422, 429, 503.
         """
-        self._intake.admit()
+        self._intake.admit(terms.account)
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             raise Refusal(429, "overloaded", "too many algos are in flight; retry", headers={"Retry-After": str(RETRY_AFTER_S)})
         while (first := self._in_flight.get(terms.algo_id)) is not None:
             await asyncio.wait([first])
         if (known := self.find(terms.algo_id)) is not None:
             return await self._repeated(known, terms)
-        await self._intake.proven()
+        await self._intake.proven(terms.account)
         check()
         mine = self._in_flight[terms.algo_id] = asyncio.get_running_loop().create_future()
         self._accounts[terms.algo_id] = terms.account
@@ -79,7 +79,7 @@ class AlgoHandler:
     def find(self, algo_id: str) -> a.Parent | None:
         """Return any parent. Refusal 503."""
         try:
-            return self._host.book.parents.find(algo_id)
+            return self._hosts.of_id(algo_id).book.parents.find(algo_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -98,7 +98,7 @@ class AlgoHandler:
         if asked.replaces:
             return None
         waiting = sum(account == asked.account for algo_id, account in self._accounts.items() if algo_id != asked.order_id)
-        found = self._host.book.parents.open_count(asked.account) + waiting + 1
+        found = self._hosts.of(asked.account).book.parents.open_count(asked.account) + waiting + 1
         if found <= self._open_max:
             return None
         denial = Denial("max_open_algos", str(found), str(self._open_max), "algos")
@@ -115,14 +115,15 @@ class AlgoHandler:
     async def settled(self, *parents: a.Parent, unknown: bool = False) -> None:
         """Wait until everything these parents show is durable. Refusal 503; `unknown`: whether the request may have taken effect."""
         try:
-            await self._host.parents.settled(*parents)
+            for host in dict.fromkeys(self._hosts.of(parent.account) for parent in parents) or self._hosts.all:
+                await host.parents.settled(*(parent for parent in parents if self._hosts.of(parent.account) is host))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=unknown) from trouble
 
     async def _perform(self, command: AlgoCommand) -> a.Parent:
         """Refusal 409, 503."""
         try:
-            found = await self._host.parents.perform(command)
+            found = await self._hosts.of_id(command.order_id).parents.perform(command)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         if isinstance(found, AlgoRefused):

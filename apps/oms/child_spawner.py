@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import SubmitHandler
 from apps.runtime.failpoint import failpoint
@@ -34,8 +34,8 @@ Answer = Callable[[CommandAnswer], None]
 class ChildSpawner:
     """Takes commands as they come, and answers each one after its commit."""
 
-    def __init__(self, host: ShardHost, intake: SubmitHandler, risk: RiskCheck) -> None:
-        self._host = host
+    def __init__(self, hosts: Hosts, intake: SubmitHandler, risk: RiskCheck) -> None:
+        self._hosts = hosts
         self._intake = intake
         self._risk = risk
         self._waiting: asyncio.Queue[tuple[ac.SpawnChild, Answer]] = asyncio.Queue(WAITING_MAX)
@@ -69,8 +69,9 @@ class ChildSpawner:
 
     async def _spawn(self, command: ac.SpawnChild, answer: Answer) -> None:
         """Unavailable."""
-        parent = self._host.book.parents.find(command.order_id) if self._host.ready else None
-        terms = None if parent is None or command.n <= parent.slices else child_terms(parent, command)
+        host = self._hosts.of_id(command.order_id)
+        parent = host.book.parents.find(command.order_id) if host.ready else None
+        terms = None if parent is None or command.n <= parent.slices else child_terms(parent, command, self._hosts.shards)
         if terms is None:
             self._execute(command, answer)
             return
@@ -86,16 +87,17 @@ class ChildSpawner:
         self._execute(msgspec.structs.replace(command, decision=decision), answer)
 
     def _execute(self, command: AlgoServiceCommand | ac.CancelAlgo, answer: Answer) -> None:
-        if not self._host.ready:
+        host = self._hosts.of_id(command.order_id)
+        if not host.ready:
             answer(CommandAnswer(ok=False, code="journal_unavailable"))
             return
         try:
-            known = self._host.book.parents.find(command.order_id) is not None
+            known = host.book.parents.find(command.order_id) is not None
         except Unavailable as trouble:
             answer(_lost(trouble))
             return
         if known:
-            self._host.parents.execute(command, lambda outcome: answer(_answer(outcome)))
+            host.parents.execute(command, lambda outcome: answer(_answer(outcome)))
         else:
             answer(CommandAnswer(ok=False, code="algo_not_found"))
 

@@ -18,7 +18,7 @@ from domain.instruments import Denial
 from domain.order.commands import Terms
 from domain.order.group import ListTerms, ListType, Role, Trigger, list_id_of
 from domain.order.trail import Trail
-from domain.values import OrderType, Side, TimeInForce, derived_id, opposite, order_id_of
+from domain.values import OrderType, Side, TimeInForce, derived_id, opposite
 
 LEGS_MAX: Final = 50
 """Orders of a basket; the other types have at most six."""
@@ -103,7 +103,7 @@ class ListReader:
         client_list_id = identifier(found.client_list_id, "client_list_id") or generated
         legs = [_leg(raw, number) for number, raw in enumerate(found.orders)]
         _check_roles(found.type, legs)
-        list_id = list_id_of(account, client_list_id)
+        list_id = self._terms.shards.placed(account, list_id_of(account, client_list_id))
         made = [self._leg_terms(leg, number, legs[0], found, (account, list_id)) for number, leg in enumerate(legs)]
         _check_options(found, made)
         return _list_terms(found, account, client_list_id, list_id, made), _finished(found, made)
@@ -128,7 +128,7 @@ class ListReader:
         trail = read_trail(leg, negative=negative)
         client_order_id = client_order_id_of(leg.client_order_id) or derived_id("leg", list_id, str(number))
         return Terms(
-            order_id=order_id_of(account, client_order_id),
+            order_id=self._terms.shards.order_id(account, client_order_id),
             account=account,
             client_order_id=client_order_id,
             symbol=symbol,

@@ -12,7 +12,7 @@ from apps.http.caller import Caller, account_not_yours, caller_of
 from apps.http.order_view import View, event_view, fix_view
 from apps.http.problem import problem_doc
 from apps.http.schema import schema_of
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.list_body import ListBody, ListReader, first_denial
 from apps.oms.list_view import list_view, result_view
 from apps.oms.lists import ListHandler, Members
@@ -25,7 +25,7 @@ from domain.groups.status import ListStatus, status_of
 from domain.narrative import OwnerOf, no_owner
 from domain.order.index import OrderFilter, lead_of
 from domain.order.order import Order, evolve
-from domain.ports import Clock, Journal, Unavailable
+from domain.ports import Clock, Unavailable
 
 PAGES_MAX: Final = 20
 """Pages of lists that are read for one response when a status is asked for, which only their orders show."""
@@ -66,10 +66,9 @@ ExitsQuery = Annotated[str, Query(pattern="^(keep|cancel)$", description="Whethe
 class ListReads:
     """Reads of lists. Everything shown is durable."""
 
-    def __init__(self, host: ShardHost, reads: OrderReads, journal: Journal, owner_of: OwnerOf = no_owner) -> None:
-        self._host = host
+    def __init__(self, hosts: Hosts, reads: OrderReads, owner_of: OwnerOf = no_owner) -> None:
+        self._hosts = hosts
         self._reads = reads
-        self._journal = journal
         self._owner_of = owner_of
         self._foreign = ForeignIds()
 
@@ -78,20 +77,20 @@ class ListReads:
 
         A foreign list is refused in the same time as one that does not exist, as a foreign order is: see OrderReads.find.
         """
-        await self._reads.proven()
+        await self._reads.proven(list_id)
         members = self._members(f"{list_id}?" if self._foreign.has(caller, list_id) else list_id)
         lead = lead_of(members)
         if lead is not None and caller.sees(lead.account):
             return lead, members
         if lead is not None:
             self._foreign.add(caller, list_id)
-            if list_id in self._host.orders.groups:
+            if list_id in self._hosts.of_id(list_id).orders.groups:
                 self._members(f"{list_id}?")  # an absent list is looked for in the store
         raise Refusal(404, "list_not_found", f"unknown list {list_id[:64]!r}")
 
     def _members(self, list_id: str) -> Members:
         try:
-            return self._host.book.members(list_id)
+            return self._hosts.of_id(list_id).book.members(list_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -104,12 +103,16 @@ class ListReads:
 
     async def one(self, list_id: str, caller: Caller) -> View:
         lead, members = await self.find(list_id, caller)
-        await self._settled(members)
-        return list_view(lead, members)
+        await self._settled(lead, members)
+        return list_view(lead, members) | self.shard_of(lead)
 
-    async def _settled(self, members: Members) -> None:
+    def shard_of(self, lead: Order) -> dict[str, int]:
+        """Return the field that says of which shard a sequence is; nothing where there is only one."""
+        return self._reads.shard_of(lead.account)
+
+    async def _settled(self, lead: Order, members: Members) -> None:
         try:
-            await self._host.settled(*members.values())
+            await self._hosts.of(lead.account).settled(*members.values())
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -124,21 +127,22 @@ class ListReads:
                 lead, members = await self.find(order["group_id"], caller)
                 assert lead.group is not None, "a lead has a group"
                 if status is None or status_of(lead.group, members) is status:
-                    await self._settled(members)
-                    shown.append(list_view(lead, members))
+                    await self._settled(lead, members)
+                    shown.append(list_view(lead, members) | self.shard_of(lead))
             if cursor is None or len(shown) >= limit:
                 break
         return {"lists": shown, "next": cursor}
 
     async def story(self, list_id: str, caller: Caller) -> list[View]:
         """Return every event of the list and of its orders, from the journal. Refusal 404, 503."""
-        _, members = await self.find(list_id, caller)
-        await self._settled(members)
+        lead, members = await self.find(list_id, caller)
+        await self._settled(lead, members)
+        journal = self._hosts.of(lead.account).journal
         lines: list[View] = []
         orders: dict[str, Order] = {}
         for seq in sorted({seq for order in members.values() for seq in order.seqs}):
             try:
-                recorded = await self._journal.read(seq)
+                recorded = await journal.read(seq)
             except Unavailable as trouble:
                 raise unavailable(str(trouble), unknown=False) from trouble
             assert recorded is not None, f"the journal lost sequence {seq}"
@@ -159,7 +163,8 @@ def router(lists: ListHandler, reads: ListReads, terms: TermsReader, clock: Cloc
         """Submit a list of orders: all of them are accepted, or none."""
         caller = caller_of(request.scope)
         asked, legs = reader.read(await request.body(), caller.account, f"auto-{secrets.token_hex(12)}")
-        return Exact(result_view(await lists.submit(asked, legs, first_denial(terms, legs, clock.now_ns()), by=caller.key_id)))
+        result = await lists.submit(asked, legs, first_denial(terms, legs, clock.now_ns()), by=caller.key_id)
+        return Exact(result_view(result) | reads.shard_of(result.lead))
 
     @routes.get("/order-lists/{list_id}", responses={**NOT_FOUND, **UNAVAILABLE})
     async def show_list(list_id: str, request: Request) -> Response:

@@ -7,9 +7,10 @@ from domain.groups.contingency import Rules
 from domain.instruments import Instrument, is_too_small
 from domain.order.order import Order
 from domain.risk.controls import Controls
+from domain.shards import ONE_SHARD, Shards
 
 
-def list_rules(instruments: Mapping[str, Instrument], controls: Controls) -> Rules:
+def list_rules(instruments: Mapping[str, Instrument], controls: Controls, shards: Shards = ONE_SHARD) -> Rules:
     """Build the rules. A symbol that is in no catalogue any more has no lot and no minimum."""
 
     def on_lot(symbol: str, quantity: Decimal) -> Decimal:
@@ -24,4 +25,4 @@ def list_rules(instruments: Mapping[str, Instrument], controls: Controls) -> Rul
     def forbids(order: Order) -> bool:
         return controls.forbids(order.account, order.symbol) is not None
 
-    return Rules(on_lot, tradable, forbids)
+    return Rules(on_lot, tradable, forbids, shards)

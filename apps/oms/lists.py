@@ -8,7 +8,8 @@ import msgspec
 
 from apps.http.app import Refusal
 from apps.journal.list_reactions import Landed
-from apps.journal.shard_host import IdTaken, ShardHost
+from apps.journal.shard_host import IdTaken
+from apps.journal.shard_hosts import Hosts
 from apps.oms.list_body import of_leg
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import RETRY_AFTER_S, SubmitHandler, unavailable, untradable
@@ -46,9 +47,9 @@ class ListResult(msgspec.Struct, frozen=True):
 class ListHandler:
     """Submits lists with the checks of single orders. `client_list_id` names a list for all time, as client_order_id names an order."""
 
-    def __init__(self, host: ShardHost, intake: SubmitHandler, risk: RiskCheck, open_lists_max: int) -> None:
+    def __init__(self, hosts: Hosts, intake: SubmitHandler, risk: RiskCheck, open_lists_max: int) -> None:
         """`open_lists_max`: of one account."""
-        self._host = host
+        self._hosts = hosts
         self._intake = intake
         self._risk = risk
         self._open_lists_max = open_lists_max
@@ -61,7 +62,7 @@ class ListHandler:
 
         Refusal 422 (`denied`: this leg cannot trade now; or an id was used with another body), 429, 503.
         """
-        self._intake.admit()
+        self._intake.admit(asked.account)
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             raise Refusal(429, "overloaded", "too many lists are in flight; retry", headers={"Retry-After": str(RETRY_AFTER_S)})
         while (first := self._in_flight.get(asked.list_id)) is not None:
@@ -73,7 +74,7 @@ class ListHandler:
             if (other := self._intake.find(terms.order_id)) is not None:
                 raise _leg_reused(other, terms, number)
         if denied is not None:
-            await self._intake.proven()
+            await self._intake.proven(asked.account)
             raise of_leg(untradable(denied[1]), denied[0])
         return await self._new(asked, legs, by)
 
@@ -85,7 +86,7 @@ class ListHandler:
             detail = f"a list that has ended ({group.ended}) cannot be cancelled"
             raise Refusal(409, "illegal_transition", detail, list_id=lead.group_id, state=group.ended)
         try:
-            await self._host.perform(CancelList(order_id=lead.order_id, by=by, exits=exits))
+            await self._hosts.of(lead.account).perform(CancelList(order_id=lead.order_id, by=by, exits=exits))
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
 
@@ -99,7 +100,7 @@ class ListHandler:
 
     def _members(self, list_id: str) -> Members:
         try:
-            return self._host.book.members(list_id)
+            return self._hosts.of_id(list_id).book.members(list_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -128,6 +129,7 @@ class ListHandler:
     async def _recorded(self, asked: ListTerms, legs: Sequence[Terms], decisions: Sequence[RiskDecision], by: str) -> Recorded:
         """Record the list; return the outcome with the orders, which are read while they are certainly in memory."""
         waiting: asyncio.Future[Recorded] = asyncio.get_running_loop().create_future()
+        host = self._hosts.of(asked.account)
 
         def then(outcome: Landed | IdTaken | Unavailable) -> None:
             if waiting.done():
@@ -135,7 +137,7 @@ class ListHandler:
             if isinstance(outcome, Unavailable):
                 waiting.set_exception(outcome)
             else:
-                waiting.set_result((outcome, self._host.book.members(asked.list_id)))
+                waiting.set_result((outcome, host.book.members(asked.list_id)))
 
         commands = [
             SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision)
@@ -143,7 +145,7 @@ class ListHandler:
         ]
         rejected = any(not decision.approved for decision in decisions)
         ids = tuple(terms.order_id for terms in legs)
-        self._host.submit_list(commands, RecordList(order_id=ids[0], by=by, list=asked, members=ids, rejected=rejected), then)
+        host.submit_list(commands, RecordList(order_id=ids[0], by=by, list=asked, members=ids, rejected=rejected), then)
         return await waiting
 
     def _forbidden(self, legs: Sequence[Terms]) -> list[RiskDecision]:
@@ -155,7 +157,8 @@ class ListHandler:
         if forbidden := self._forbidden(legs):
             return forbidden
         denial = self._intake.too_many(legs[0])
-        opened = {order.group_id for order in self._host.orders.open_of(asked.account) if order.group_id and order.role != CHILD}
+        mine = self._hosts.of(asked.account).orders.open_of(asked.account)
+        opened = {order.group_id for order in mine if order.group_id and order.role != CHILD}
         opened |= {list_id for list_id, account in self._owners.items() if account == asked.account}
         if denial is None and len(opened) > self._open_lists_max:
             found = Denial("max_open_lists", str(len(opened)), str(self._open_lists_max), "lists")
@@ -166,7 +169,7 @@ class ListHandler:
         """Return the first result again, once it is durable."""
         lead = lead_of(members)
         try:
-            await self._host.settled(*members.values())
+            await self._hosts.of(asked.account).settled(*members.values())
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=True) from trouble
         assert lead is not None, "a list has a lead"

@@ -13,7 +13,8 @@ from apps.http.body import client_order_id_of, exact_number, read_struct
 from apps.http.problem import malformed
 from apps.http.schema import CLIENT_ORDER_ID_PATTERN, NUMBER_FORMS, OPTIONAL_NUMBER, PRICE, described
 from apps.http.trail_body import TrailNumber, replaced_trail
-from apps.journal.shard_host import Landed, ShardHost
+from apps.journal.shard_host import Landed
+from apps.journal.shard_hosts import Hosts
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import reused, unavailable, untradable
 from domain.instruments import Denial, Instrument, display_denial, terms_denial
@@ -92,9 +93,9 @@ class ReplaceHandler:
     """Runs the replaces of one order in sequence and those of different orders concurrently."""
 
     def __init__(
-        self, host: ShardHost, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], RiskDecision | None]
+        self, hosts: Hosts, risk: RiskCheck, instruments: Mapping[str, Instrument], forbidden: Callable[[Terms], RiskDecision | None]
     ) -> None:
-        self._host = host
+        self._hosts = hosts
         self._risk = risk
         self._instruments = instruments
         self._under_way: dict[str, asyncio.Future[None]] = {}
@@ -143,7 +144,7 @@ class ReplaceHandler:
             if reason_against(order, wanted) is None and weighs_more(order, wanted):
                 decision = await self._decision(order, wanted, replace_id)
             self._is_repeat(order, asked, trail)  # another request may have used the name since; no other task runs before the commit
-        return await self._host.perform(
+        return await self._hosts.of(order.account).perform(
             ReplaceOrder(
                 order_id=order.order_id,
                 by=by,
@@ -161,7 +162,7 @@ class ReplaceHandler:
         """Return whether the order has had a replace with this name and these terms. Refusal 422 if the name was used for anything else."""
         if not asked.client_order_id:
             return False
-        owner = self._host.book.named(order.account, asked.client_order_id)
+        owner = self._hosts.of(order.account).book.named(order.account, asked.client_order_id)
         if owner is None:
             return False
         for known in owner.generations if owner.order_id == order.order_id else ():

@@ -139,7 +139,7 @@ class VenueSessions:
             if not self._plain.take(message.data):
                 self._cannot_read(message.subject, Unreadable(message.data, str(error)))
             return
-        if report.venue not in self._venues:
+        if report.venue not in self._venues and self._host.has(report.order_id):
             self._applied_or_failed(report)
 
     def _cannot_read(self, subject: str, what: Unreadable) -> None:

@@ -30,6 +30,8 @@ class RevokedKeys:
 
     def heard(self, event: AccessChange) -> None:
         if isinstance(event, KeyRevoked) and event.cancel_orders and (key := self._keys.by_id.get(event.key_id)) is not None:
+            if self._host.shards.of(key.account) != self._host.shard:
+                return
             self._accounts.put_nowait(key.account)
 
     async def run(self) -> None:

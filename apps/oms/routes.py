@@ -1,6 +1,7 @@
 """Routes served by FastAPI: reads, cancels, the diagram. `POST /orders` is served by submit_endpoint.py and only documented here."""
 
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,7 +11,7 @@ from apps.http.app import Exact, Refusal
 from apps.http.caller import Caller, account_not_found, account_not_yours, caller_of, scope_missing
 from apps.http.query import refused, time_window
 from apps.http.route_scopes import OPERATE
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.accounts import Accounts
 from apps.oms.cancel import cancel, cancel_all
 from apps.oms.openapi import (
@@ -53,7 +54,7 @@ MEDIA: Final = {
 
 
 def router(
-    host: ShardHost,
+    hosts: Hosts,
     reads: OrderReads,
     accounts: Accounts,
     replaces: ReplaceHandler,
@@ -62,14 +63,14 @@ def router(
 ) -> APIRouter:
     """Build the routes. `symbols` are those of the catalogue. `may_trade`: whether the account is not closed."""
     routes = APIRouter()
-    _orders(routes, host, reads)
-    _changes(routes, host, reads, replaces, symbols, may_trade)
+    _orders(routes, hosts, reads)
+    _changes(routes, hosts, reads, replaces, symbols, may_trade)
     _accounts(routes, accounts, reads)
-    _drawing(routes, host)
+    _drawing(routes, hosts)
     return routes
 
 
-def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
+def _orders(routes: APIRouter, hosts: Hosts, reads: OrderReads) -> None:
     @routes.post("/orders", **SUBMIT_DOC)
     async def submit_order() -> None:
         """Submit an order. Served in front of FastAPI by apps/oms/submit_endpoint.py."""
@@ -81,7 +82,8 @@ def _orders(routes: APIRouter, host: ShardHost, reads: OrderReads) -> None:
     ) -> Response:
         """Return one order, current or as of a sequence. Everything shown is durable."""
         caller = caller_of(request.scope)
-        return Exact(await (reads.one(order_id, caller) if at_seq is None else reads.as_of(order_id, at_seq, caller)))
+        view = await (reads.one(order_id, caller) if at_seq is None else reads.as_of(order_id, at_seq, caller))
+        return Exact(view, headers=_shard_header(view))
 
     @routes.get("/orders/{order_id}/events", responses=TIMELINE_DOC)
     async def show_timeline(order_id: str, request: Request) -> Response:
@@ -124,7 +126,7 @@ def _standing(status: str | None) -> dict[str, Any]:
 
 def _changes(
     routes: APIRouter,
-    host: ShardHost,
+    hosts: Hosts,
     reads: OrderReads,
     replaces: ReplaceHandler,
     symbols: Collection[str],
@@ -140,15 +142,15 @@ def _changes(
             raise untradable(Denial("account_closed", order.account))
         await replaces.replace(order, replaces.read(order, body), by=caller_of(request.scope).key_id)
         view = await reads.one(order_id, caller_of(request.scope))
-        return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200)
+        return Exact(view, status_code=202 if view["status"] == State.PENDING_REPLACE else 200, headers=_shard_header(view))
 
     @routes.delete("/orders/{order_id}", responses=CANCEL_DOC)
     async def cancel_order(order_id: str, request: Request) -> Response:
         """Cancel an order. A repeated request changes nothing."""
         order = await reads.find_own(order_id, caller_of(request.scope))
-        await cancel(host, order, by=caller_of(request.scope).key_id)
+        await cancel(hosts, order, by=caller_of(request.scope).key_id)
         view = await reads.one(order_id, caller_of(request.scope))
-        return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200)
+        return Exact(view, status_code=202 if view["status"] == State.PENDING_CANCEL else 200, headers=_shard_header(view))
 
     @routes.delete("/orders", responses=CANCEL_ALL_DOC)
     async def cancel_orders(
@@ -163,14 +165,14 @@ def _changes(
         caller = caller_of(request.scope)
         if readable(caller, account) and not caller.owns(account):
             raise account_not_yours()
-        await reads.proven()
-        opened = host.orders.open_of(account)
+        await reads.proven_of(account)
+        opened = hosts.of(account).orders.open_of(account)
         if symbol is not None and symbol not in symbols and not any(order.symbol == symbol for order in opened):
             detail = f"unknown instrument {symbol}: nothing was cancelled"
             raise Refusal(422, "unknown_symbol", detail, pointer="?symbol", within="query")
         wanted = OrderFilter(symbol=symbol, client_order_id=client_order_id, **_standing(status))
         chosen = [order for order in opened if wanted.takes(order) and side in (None, order.side)]
-        return Exact(await cancel_all(host, chosen, by=caller_of(request.scope).key_id))
+        return Exact(await cancel_all(hosts, chosen, by=caller_of(request.scope).key_id))
 
 
 def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
@@ -188,9 +190,9 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
         elif min_seq:
             raise refused("at_seq", "min_seq and at_seq cannot be combined")
         else:
-            await reads.reached(at_seq)
+            await reads.reached(account, at_seq)
             view, seq = await accounts.positions_at(account, at_seq), at_seq
-        return Exact(view, headers={"As-Of-Seq": str(seq)})
+        return Exact(view, headers={"As-Of-Seq": str(seq)} | _shard_header(reads.shard_of(account)))
 
     @routes.get("/fills/{account}", responses=UNAVAILABLE)
     async def show_fills(
@@ -209,6 +211,11 @@ def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:
         return Exact(view)
 
 
+def _shard_header(view: Mapping[str, object]) -> dict[str, str]:
+    """Return the header that says of which shard the answer is; none where there is only one."""
+    return {"Shard": str(view["shard"])} if "shard" in view else {}
+
+
 def readable(caller: Caller, account: str | None) -> str | None:
     """Return the account that a read is about: by default the caller's, None for all. Refusal 404 for one that the caller may not see."""
     if account is None:
@@ -218,14 +225,20 @@ def readable(caller: Caller, account: str | None) -> str | None:
     return account
 
 
-def _drawing(routes: APIRouter, host: ShardHost) -> None:
+def _drawing(routes: APIRouter, hosts: Hosts) -> None:
     @routes.get("/diagram", response_class=Response, responses=DRAWING_DOC)
     async def show_diagram(request: Request, form: Annotated[Format, Query(alias="format")] = "mermaid", counts: bool = False) -> Response:
         """Draw the order state machine. `counts` adds the orders in each state and the transitions since this process recovered."""
         if counts and not caller_of(request.scope).mask & OPERATE:
             raise scope_missing(OPERATE)  # they count the orders of all accounts
-        return Response(draw(form, _counts(host) if counts else None), media_type=MEDIA[form])
+        return Response(draw(form, _counts(hosts) if counts else None), media_type=MEDIA[form])
 
 
-def _counts(host: ShardHost) -> Counts:
-    return Counts(states=host.orders.states, steps=host.orders.steps)
+def _counts(hosts: Hosts) -> Counts:
+    if len(hosts.all) == 1:
+        return Counts(states=hosts.all[0].orders.states, steps=hosts.all[0].orders.steps)
+    states, steps = Counter[State](), Counter[tuple[State, str]]()
+    for host in hosts.all:
+        states.update(host.orders.states)
+        steps.update(host.orders.steps)
+    return Counts(states=states, steps=steps)

@@ -12,7 +12,7 @@ from apps.http.body import exact_number, identifier, read_struct
 from apps.http.caller import Caller, caller_of, signed_by
 from apps.http.problem import malformed, problem_doc
 from apps.http.schema import ID_PATTERN, OPTIONAL_NUMBER, PRICE, described, schema_of
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.openapi import NOT_FOUND, UNAVAILABLE
 from apps.oms.reads import OrderReads
 from apps.oms.settle_requests import SettleRequests
@@ -76,7 +76,7 @@ SETTLE_DOC: Final[dict[str, Any]] = {
 _BODY: Final = msgspec.json.Decoder(SettleBody)
 
 
-def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str], clock: Clock, second_person: bool) -> APIRouter:
+def router(hosts: Hosts, reads: OrderReads, negative_prices: Set[str], clock: Clock, second_person: bool) -> APIRouter:
     """Build the route. `negative_prices`: symbols that may trade at zero and below. `second_person`: another person must confirm."""
     routes, requests = APIRouter(), SettleRequests(clock)
 
@@ -94,12 +94,12 @@ def router(host: ShardHost, reads: OrderReads, negative_prices: Set[str], clock:
         token = _BODY.decode(body).token
         if isinstance(token, str):
             with requests.confirmed(token, command) as by_both:
-                await _settle(host, order, by_both)
+                await _settle(hosts, order, by_both)
         elif second_person:
             _check_settled(order, decide(order, command, clock.now_ns(), negative_prices))
             return Exact({"order_id": order_id, "outcome": command.outcome, "who": command.who, **requests.ask(command)}, status_code=202)
         else:
-            await _settle(host, order, command)
+            await _settle(hosts, order, command)
         return Exact(await reads.one(order_id, caller))
 
     return routes
@@ -147,9 +147,9 @@ def _tradable(order: Order, command: SettleOrder) -> None:
         )
 
 
-async def _settle(host: ShardHost, order: Order, command: SettleOrder) -> None:
+async def _settle(hosts: Hosts, order: Order, command: SettleOrder) -> None:
     try:
-        landed = await host.perform(command)
+        landed = await hosts.of(order.account).perform(command)
     except Unavailable as trouble:
         raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
     _check_settled(order, landed.events)

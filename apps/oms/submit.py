@@ -9,7 +9,8 @@ import msgspec
 
 from apps.http.app import Refusal
 from apps.http.problem import untradable as untradable
-from apps.journal.shard_host import Landed, ShardHost
+from apps.journal.shard_host import Landed
+from apps.journal.shard_hosts import Hosts
 from apps.oms.risk_client import RiskCheck
 from apps.runtime.failpoint import failpoint
 from domain.instruments import Denial
@@ -17,6 +18,7 @@ from domain.order.commands import RiskDecision, SubmitOrder, Terms
 from domain.order.order import Order
 from domain.order.terms import same_terms
 from domain.ports import Unavailable
+from domain.shards import Shards
 
 RETRY_AFTER_S: Final = 1
 
@@ -34,7 +36,7 @@ class SubmitHandler:
 
     def __init__(
         self,
-        host: ShardHost,
+        hosts: Hosts,
         risk: RiskCheck,
         *,
         forbids: Callable[[Terms], str | None],
@@ -43,7 +45,7 @@ class SubmitHandler:
         in_flight_max: int,
     ) -> None:
         """`forbids`: returns the control's reason to refuse an order, or None. `informed`: whether the controls are read up to now."""
-        self._host = host
+        self._hosts = hosts
         self._risk = risk
         self._open_orders_max = open_orders_max
         self._in_flight_max = in_flight_max
@@ -63,7 +65,7 @@ class SubmitHandler:
         Refusal 422 (`denial`: the terms cannot trade now; or the id was used with another body), 429, 503 (outcome not_accepted or
         unknown).
         """
-        self.admit()
+        self.admit(terms.account)
         while (first := self._in_flight.get(terms.order_id)) is not None:
             await asyncio.wait([first])
         known = self.find(terms.order_id)
@@ -71,13 +73,17 @@ class SubmitHandler:
             return await self._repeated(known, terms)
         self.unused(terms)
         if denial:
-            await self.proven()
+            await self.proven(terms.account)
             raise untradable(denial)
         return await self._new(terms, by)
 
-    def admit(self) -> None:
+    @property
+    def shards(self) -> Shards:
+        return self._hosts.shards
+
+    def admit(self, account: str) -> None:
         """Check that a submit may be taken now. Refusal 429, 503."""
-        if self.stopping or not self._host.ready:
+        if self.stopping or not self._hosts.of(account).ready:
             raise unavailable("the order journal is not available", unknown=False)
         if not self._informed():
             raise unavailable("controls are not loaded yet; retry", unknown=False)
@@ -87,23 +93,23 @@ class SubmitHandler:
     def find(self, order_id: str) -> Order | None:
         """Return the order with this id, if there is one. Refusal 503."""
         try:
-            return self._host.find(order_id)
+            return self._hosts.of_id(order_id).find(order_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
     def unused(self, terms: Terms) -> None:
         """Check that no replace has the id as its name. Refusal 422, 503."""
         try:
-            other = self._host.book.replaced_as(terms.account, terms.client_order_id)
+            other = self._hosts.of(terms.account).book.replaced_as(terms.account, terms.client_order_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         if other is not None:
             raise reused(terms.client_order_id, other)
 
-    async def proven(self) -> None:
-        """Wait until memory is known to match the journal: an unknown id is also read from memory."""
+    async def proven(self, account: str) -> None:
+        """Wait until the memory of the account's shard is known to match the journal: an unknown id is also read from memory."""
         try:
-            await self._host.proven()
+            await self._hosts.of(account).proven()
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -115,7 +121,8 @@ class SubmitHandler:
             failpoint("after_risk")
             self.unused(terms)
             decision = self.forbidden(terms) or decision  # a control may have changed since; no other task runs before the commit
-            landed = await self._host.perform(SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision))
+            command = SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision)
+            landed = await self._hosts.of(terms.account).perform(command)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
         finally:
@@ -147,7 +154,7 @@ class SubmitHandler:
 
     def too_many(self, terms: Terms) -> RiskDecision | None:
         """Return the denial of an order for which its account has too many open ones, those in flight included."""
-        found = self._host.orders.open_count(terms.account) + self._accounts[terms.account]
+        found = self._hosts.of(terms.account).orders.open_count(terms.account) + self._accounts[terms.account]
         if found <= self._open_orders_max:
             return None
         denial = Denial("max_open_orders", str(found), str(self._open_orders_max), "orders")
@@ -156,7 +163,7 @@ class SubmitHandler:
     async def _repeated(self, order: Order, terms: Terms) -> SubmitResult:
         """Return the first result again, once it is durable."""
         try:
-            await self._host.settled(order)
+            await self._hosts.of(order.account).settled(order)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=True) from trouble
         if not same_terms(order, terms):

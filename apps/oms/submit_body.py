@@ -19,7 +19,8 @@ from domain.instruments import Denial, Instrument, quantity_worth
 from domain.order.auction import Auction
 from domain.order.commands import Terms
 from domain.order.events import Candidate
-from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce, order_id_of
+from domain.shards import ONE_SHARD, Shards
+from domain.values import AT_SESSIONS, CLIENT_ORDER_ID, CLIENT_ORDER_ID_RULE, ZERO, OrderType, Side, TimeInForce
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=9)]
 
@@ -98,6 +99,7 @@ class TermsReader:
         touching: Touching = nothing_quoted,
         icebergs: Container[str] = (),
         auction_of: AuctionOf = never_closing,
+        shards: Shards = ONE_SHARD,
     ) -> None:
         """`default_account`: of an order without an account and without a key. `may_trade`: whether the account is not closed.
 
@@ -108,6 +110,7 @@ class TermsReader:
         self._touching = touching
         self._instruments = instruments
         self._default_account = default_account
+        self.shards = shards
 
     def read(self, body: bytes, idempotency_key: str | None, own: str) -> Terms:
         """Return the requested terms, tradable or not. `own`: the account of the caller's key. Refusal 400; 403 for another account."""
@@ -128,7 +131,7 @@ class TermsReader:
         if quantity is None:
             quantity, quote = self.sized(parsed.symbol, parsed.side, notional or ZERO, price)
         return Terms(
-            order_id=order_id_of(account, client_order_id),
+            order_id=self.shards.order_id(account, client_order_id),
             account=account,
             client_order_id=client_order_id,
             symbol=parsed.symbol,

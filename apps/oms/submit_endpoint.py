@@ -38,19 +38,24 @@ class SubmitEndpoint:
             self._metrics.submitted(time.perf_counter() - began)
         self._metrics.answered(answer)
         failpoint("before_reply")
-        await send_json(send, 200, answer_body(answer))
+        shards = self._intake.shards
+        if shards.count > 1:
+            shard = shards.of(terms.account)
+            await send_json(send, 200, answer_body(answer, f',"shard":{shard}'), [(b"shard", b"%d" % shard)])
+        else:
+            await send_json(send, 200, answer_body(answer))
         failpoint("after_reply")
 
 
-def answer_body(answer: SubmitResult) -> bytes:
-    """Render the response: `submitted` or `rejected`. Only the client's own id can need escaping."""
+def answer_body(answer: SubmitResult, more: str = "") -> bytes:
+    """Render the response: `submitted` or `rejected`. Only the client's own id can need escaping. `more`: further fields."""
     order = answer.order
     replayed = REPLAYED if answer.replayed else ""
     status = "rejected" if order.refused else "submitted"
     client_order_id = msgspec.json.encode(order.client_order_id).decode()
     reason = f',"reason":"{order.reason}"{_detail(order)}' if order.refused else ""
     return (
-        f'{{"status":"{status}","order_id":"{order.order_id}","client_order_id":{client_order_id}{reason},"seq":{answer.seq}{replayed}}}'
+        f'{{"status":"{status}","order_id":"{order.order_id}","client_order_id":{client_order_id}{reason},"seq":{answer.seq}{more}{replayed}}}'
     ).encode()
 
 

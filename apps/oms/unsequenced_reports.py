@@ -75,6 +75,8 @@ class UnsequencedVenues:
             return False
         if not IDENTIFIER.fullmatch(fill.order_id) or fill.side.lower() not in SIDES:
             return False
+        if not self._host.has(fill.order_id):
+            return True  # another shard books it
         self._try(fill, data, again=False)
         return True
 

@@ -12,16 +12,15 @@ from apps.http.caller import Caller, account_not_found, account_not_yours, calle
 from apps.http.query import read_query, refused, word_asked
 from apps.http.route_scopes import RISK
 from apps.risk.check_body import CHECK_SCHEMA, read_order
-from apps.risk.check_service import CheckService
+from apps.risk.engines import Checks, RiskEngines
 from apps.risk.metrics import RiskMetrics
 from apps.risk.sight import sees
 from apps.risk.time_slice import ACCOUNT_WEIGHT, TimeSlice
-from apps.risk.views import check_view, decision_view, portfolio_view
+from apps.risk.views import View, check_view, decision_view, portfolio_view
 from domain.access.scopes import EVERY_ACCOUNT
 from domain.execution.order_rules import OrderRules
 from domain.order.commands import Terms
 from domain.ports import Clock
-from domain.risk.engine import Risk
 from domain.values import IDENTIFIER
 
 APPROVED: Final = b'{"approved":true}'
@@ -38,10 +37,10 @@ AccountQuery = Annotated[str | None, Query(pattern=f"^{IDENTIFIER.pattern}$")]
 class CheckEndpoint:
     """The check and portfolio routes, one method each. Refusals are raised; the chassis renders them."""
 
-    def __init__(self, risk: Risk, check_service: CheckService, measures: RiskMetrics, rules: OrderRules, clock: Clock) -> None:
+    def __init__(self, engines: RiskEngines, check_service: Checks, measures: RiskMetrics, rules: OrderRules, clock: Clock) -> None:
         self._rules = rules
         self._clock = clock
-        self._risk = risk
+        self._engines = engines
         self._check_service = check_service
         self._measures = measures
 
@@ -92,15 +91,21 @@ class CheckEndpoint:
         limit: Annotated[int, Query(ge=1, le=PORTFOLIOS_MAX)] = PORTFOLIOS_MAX,
         cursor: AccountQuery = None,
     ) -> Response:
-        exposure, caller = self._risk.exposure, caller_of(request.scope)
+        caller = caller_of(request.scope)
         if account is not None and not sees(caller, account):
             raise account_not_found()
         if account is not None:
-            return Exact(portfolio_view(self._risk, exposure.look(account)))
-        names = [name for name in sorted(exposure.accounts) if (cursor is None or name > cursor) and sees(caller, name)]
+            return Exact(self._viewed(account)[0])
+        names = [name for name in sorted(self._engines.accounts()) if (cursor is None or name > cursor) and sees(caller, name)]
         views, pacing = [], TimeSlice()
         for name in names[:limit]:
-            found = exposure.look(name)
-            views.append(portfolio_view(self._risk, found))
-            await pacing.after(ACCOUNT_WEIGHT + len(found.holdings))
+            view, holdings = self._viewed(name)
+            views.append(view)
+            await pacing.after(ACCOUNT_WEIGHT + holdings)
         return Exact({"accounts": views, "next": names[limit - 1] if len(names) > limit else None})
+
+    def _viewed(self, name: str) -> tuple[View, int]:
+        """Return the portfolio of an account, and how many holdings it has."""
+        engine = self._engines.of(name)
+        account = engine.exposure.look(name)
+        return portfolio_view(engine, account) | self._engines.shards.field(name), len(account.holdings)

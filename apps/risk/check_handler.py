@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
 from apps.http.trail_body import type_of
-from apps.risk.check_service import CheckService
+from apps.risk.engines import Checks
 from apps.risk.metrics import RiskMetrics
 from apps.runtime.loop_share import LoopShare
 from domain.order.commands import RiskDecision, Terms
@@ -104,7 +104,7 @@ class CheckHandler:
     def __init__(
         self,
         client: Client,
-        check_service: CheckService,
+        check_service: Checks,
         measures: RiskMetrics,
         batch_max: int,
         holds: Callable[[], bool],

@@ -18,6 +18,7 @@ from apps.http.query import refused
 from apps.http.route_scopes import RISK
 from apps.risk.control_acks import ControlAcks
 from apps.risk.control_log import ControlLog
+from apps.risk.engines import RiskEngines
 from apps.risk.limits_body import DOCUMENTED, AskedLimits, read_limits
 from apps.risk.limits_body import FIELDS as LIMIT_FIELDS
 from apps.risk.sight import sees, without_others
@@ -38,7 +39,6 @@ from domain.risk.controls import (
     SymbolBlocked,
     SymbolUnblocked,
 )
-from domain.risk.engine import Risk
 from domain.risk.overrides import own, raised_above
 from domain.values import IDENTIFIER, SYMBOL, rfc3339
 
@@ -58,7 +58,7 @@ class ControlEndpoint:
 
     def __init__(
         self,
-        risk: Risk,
+        risk: RiskEngines,
         log: ControlLog[ControlEvent],
         obeying: ControlAcks,
         scopes: Scopes,
@@ -193,7 +193,7 @@ class ControlEndpoint:
             raise refused("account", "symbol needs an account: limits of a symbol belong to an account")
         if account is not None and not sees(caller, account):
             raise account_not_found()
-        view = limits_view(self._risk, account, symbol or "")
+        view = limits_view(self._risk.all[0], account, symbol or "")
         return Exact(view if sees(caller, EVERY_ACCOUNT) else without_others(view, caller.account))
 
     async def _set_limits(self, account: str, request: Request) -> Response:
@@ -210,7 +210,7 @@ class ControlEndpoint:
         stored = await self._record(event)
         if proposed is not None:
             return Exact(proposal_view(proposed) | {"seq": stored.seq}, status_code=202)
-        return Exact(limits_view(self._risk, account, asked.symbol) | {"seq": stored.seq})
+        return Exact(limits_view(self._risk.all[0], account, asked.symbol) | {"seq": stored.seq})
 
     def _limits_changed(self, account: str, asked: AskedLimits, version: int, at: int) -> LimitsChanged:
         """Return the change that was asked for. Refusal 403 and 409, if it is a second step that may not be made; 409."""

@@ -10,10 +10,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from adapters.subjects import PRICES_CHANGED
+from apps.risk.engines import RiskEngines
 from domain.market.close_file import day_text
 from domain.market.price_history import DailyClose, history_of
 from domain.ports import Clock, Prices, Unavailable
-from domain.risk.engine import Risk
 
 log = structlog.get_logger()
 
@@ -27,7 +27,15 @@ class PriceHistory:
     """Holds the last closes that were read. If a refresh fails they stay in use until they are too old."""
 
     def __init__(
-        self, risk: Risk, prices: Prices, clock: Clock, *, returns: int, age_max_days: int, refresh_s: float, ready: Callable[[bool], None]
+        self,
+        risk: RiskEngines,
+        prices: Prices,
+        clock: Clock,
+        *,
+        returns: int,
+        age_max_days: int,
+        refresh_s: float,
+        ready: Callable[[bool], None],
     ) -> None:
         self._risk = risk
         self._prices = prices
@@ -56,7 +64,7 @@ class PriceHistory:
         while True:
             await self.refresh()
             waited = loop.time() - began > FIRST_WAIT_S
-            settled = bool(self._risk.exposure.var.groups) or waited
+            settled = bool(self._risk.var.groups) or waited
             if settled:
                 self._ready(True)
             with contextlib.suppress(TimeoutError):
@@ -87,7 +95,7 @@ class PriceHistory:
         self._log_changes()
 
     def _log_changes(self) -> None:
-        var = self._risk.exposure.var
+        var = self._risk.var
         logged = (var.history.unusable, var.history.simulated, var.remarks)
         if self._logged == logged:
             return
@@ -99,7 +107,7 @@ class PriceHistory:
 
     def stats(self) -> dict[str, Any]:
         """Return the state of the history. `needed` closes make a symbol usable; `groups` are symbols with closes on the same days."""
-        var = self._risk.exposure.var
+        var = self._risk.var
         history, groups = var.history, var.groups
         return {
             "scenarios": var.scenarios,

@@ -1,7 +1,8 @@
 """Wiring of risk: the only module that connects its parts to NATS, Valkey and QuestDB."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -10,12 +11,11 @@ from nats.aio.client import Client
 from adapters import bus
 from adapters.chain import GENESIS
 from adapters.clock import SystemClock
-from adapters.codec import ORDER_COMMITS, Commit
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, CONTROL_COMMITS, CONTROL_JOURNAL
 from adapters.risk_snapshot import ValkeySnapshots
 from apps.connections import control_journal, feeds, journals, nats, stores
 from apps.connections.access import AccessAcks, ready_with_keys
-from apps.connections.controls import Scopes, connections, events_into
+from apps.connections.controls import Scopes, events_into
 from apps.connections.order_rules import order_rules_of
 from apps.connections.unit import Unit
 from apps.http import tls
@@ -27,31 +27,28 @@ from apps.risk.access_record import record_cli_key
 from apps.risk.catalogue_record import record_catalogue
 from apps.risk.check_endpoint import CheckEndpoint
 from apps.risk.check_handler import CheckHandler
-from apps.risk.check_service import CheckService
 from apps.risk.control_acks import ControlAcks, LocalKillReports
 from apps.risk.control_endpoint import ControlEndpoint
 from apps.risk.control_log import ControlLog
 from apps.risk.decision_lookup import Decisions
+from apps.risk.engines import Checks, RiskEngines, checks_of
 from apps.risk.four_eyes import two_hands
 from apps.risk.metrics import RiskMetrics
 from apps.risk.overfills import Overfills
 from apps.risk.portfolio_publisher import PortfolioPublisher
 from apps.risk.price_cache import PriceHistory
-from apps.risk.readiness import Readiness
+from apps.risk.shard_assembly import RiskContext, risk_shards
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
-from apps.runtime.histogram import Hops
 from apps.runtime.standby import Turn
 from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
 from config.settings import RiskSettings
 from domain.access.scopes import AccessScope
-from domain.order.events import OrderEvent
 from domain.risk.controls import ControlEvent, Controls
 from domain.risk.engine import Risk
 from domain.risk.limits import VAR_LIMIT, Limits
-from domain.risk.snapshot import VERSION, RiskState
 from domain.risk.var import Method
 from domain.values import MONEY_PLACES
 
@@ -71,7 +68,6 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
 
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
     turn = await nats.turn(chassis, client)
-    orders = await journals.followed_orders(client, unit)
     controls_journal, control_mark = await control_journal.written_controls(chassis, client, writer)
     control_follower = JournalSubscription(
         controls_journal, CONTROL_COMMITS, events_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S
@@ -80,24 +76,15 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     control_log = ControlLog(controls_journal, CONTROL_COMMITS, control_follower, controls, control_mark)
     await record_catalogue(chassis, catalogue, controls, controls_journal, control_follower, control_log)
     access_http = await _access(chassis, client, writer)
-    risk = Risk(limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
-    measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, lambda: gauges(risk))
-    wait_s = settings.following.follower_wait_ms / 1000
-    snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION)
-    head = await nats.patiently(lambda: snapshots.recover(orders))
+    engine = partial(Risk, limits_of(checks), catalogue.instruments, catalogue.currencies, controls)
+    first = engine()
+    risk = RiskEngines([first, *(engine(first.marks) for _ in range(1, settings.nats.shards))])
+    measures = RiskMetrics(chassis.registry, settings.monitoring.latency_alert_threshold_ms, risk.figures)
     overfills = Overfills(controls, clock)
-    timed = Hops(chassis.registry, clock).timed("risk", snapshots.whole(orders_into(risk, overfills.look)))
-    journal_follower = JournalSubscription(orders, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
-
-    gate = Readiness(journal_follower, control_follower, orders, checks.reservation_ttl_ms / 1000, connections(client))
     rules = order_rules_of(catalogue.instruments, venues.values(), chassis.keys.may_trade, clock)
-    check_service = CheckService(risk, gate, measures, rules, clock)
-    chassis.ready.set("journal", False, "catching up with the journal")
-    chassis.spawn(journal_follower.run, tasks.JOURNAL_FOLLOWER)
-    chassis.spawn(gate.open, tasks.OPENING)
-    chassis.spawn(lambda: gate.watch(lambda ok, why: chassis.ready.set("journal", ok, why)), tasks.GATE)
-    chassis.spawn(lambda: gate.give_back(risk.exposure, measures), tasks.LEAKED)
-    journals.keep(chassis, snapshots, journal_follower)
+    checked = RiskContext(measures, control_follower, rules, clock)
+    shards = await risk_shards(chassis, client, unit, risk, checked, overfills.look)
+    check_service = checks_of([each.checks for each in shards])
     control_journal.keep(chassis, CONTROL_JOURNAL, controls_journal, control_mark, control_follower)
 
     await _valkey(chassis, risk, clock)
@@ -115,7 +102,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
 
     def stats() -> dict[str, Any]:
         quotes = {"ticks": ticks.taken, "ticks_refused": ticks.refused.total(), "quotes": ticks.stats()}
-        own = {"price_history": history.stats() if history else None, "snapshots": snapshots.stats(), "alarms": overfills.alarms()}
+        own = {"price_history": history.stats() if history else None, "alarms": overfills.alarms()}
+        own["snapshots"] = shards[0].snapshots.stats() if len(shards) == 1 else [each.snapshots.stats() for each in shards]
         return {**measures.stats(), **quotes, **own}
 
     return Service(router=routes, fast={("POST", "/check"): check_http.check}, stats=stats)
@@ -128,7 +116,7 @@ def _decisions(chassis: Chassis[RiskSettings]) -> Decisions:
 
 
 def _controls(
-    settings: RiskSettings, risk: Risk, log: ControlLog[ControlEvent], acks: ControlAcks, scopes: Scopes, clock: SystemClock
+    settings: RiskSettings, risk: RiskEngines, log: ControlLog[ControlEvent], acks: ControlAcks, scopes: Scopes, clock: SystemClock
 ) -> ControlEndpoint:
     controls = settings.controls
     return ControlEndpoint(risk, log, acks, scopes, clock, controls.second_person == "required", controls.limits_second_person_above_usd)
@@ -147,12 +135,12 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
     owners = chassis.keys.owners_with(AccessScope.RISK, SystemClock().now_ns())
     if chassis.settings.controls.second_person == "required" and (reason := two_hands(chassis.authority.mode, owners)):
         chassis.log.warning(reason)
-    filled = journals.measure_room(chassis, client, ACCESS_JOURNAL.stream)
+    filled = journals.measure_rooms(chassis, client, [ACCESS_JOURNAL.stream])
     return AccessEndpoint(chassis.authority, access_log, AccessAcks(client, OTHERS), SystemClock(), filled)
 
 
 async def _answer_oms(
-    chassis: Chassis[RiskSettings], client: Client, check_service: CheckService, measures: RiskMetrics, turn: Turn, unit: Unit | None
+    chassis: Chassis[RiskSettings], client: Client, check_service: Checks, measures: RiskMetrics, turn: Turn, unit: Unit | None
 ) -> None:
     """Serve oms's checks: over NATS, and by a direct call when oms is in this process."""
     handler = CheckHandler(
@@ -201,45 +189,18 @@ def _fraction(percent: Decimal) -> Decimal:
     return percent.scaleb(-2)
 
 
-Orders = Sequence[tuple[int, Commit[OrderEvent]]]
-
-
-def orders_into(risk: Risk, also: Callable[[Orders], None] = lambda commits: None) -> Callable[[Orders], None]:
-    """Return a function that applies commits to the fold and then passes them to `also`."""
-
-    def apply(commits: Orders) -> None:
-        for seq, commit in commits:
-            for event in commit.events:
-                risk.fold.apply(event, seq)
-        also(commits)
-
-    return apply
-
-
-def gauges(risk: Risk) -> dict[str, int]:
-    exposure = risk.exposure
-    return {
-        "reservations": len(exposure.reservations),
-        "open_orders": len(exposure.orders),
-        "accounts": len(exposure.accounts),
-        "blocked_symbols": len(risk.controls.blocks),
-        "measured_symbols": len(exposure.var.group_of),
-        "killed_scopes": len(risk.controls.kills),
-        "as_of_seq": risk.fold.seq,
-    }
-
-
-async def _valkey(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock) -> None:
+async def _valkey(chassis: Chassis[RiskSettings], risk: RiskEngines, clock: SystemClock) -> None:
     """Connect Valkey. It is a dependency of /health, not of decisions: risk starts and decides without it."""
     section = chassis.settings.valkey
     snapshots = ValkeySnapshots.at(section.url, database=section.db, timeout_ms=section.timeout_ms, connections_max=section.max_connections)
     chassis.exits.push_async_callback(snapshots.close)
     await _log_connection(chassis, "Redis", snapshots.ping, section.url)
     chassis.health.depend("valkey", snapshots.ping)
-    chassis.spawn(PortfolioPublisher(risk, snapshots, clock).run, tasks.MIRROR)
+    for shard, engine in enumerate(risk.all):
+        chassis.spawn(PortfolioPublisher(engine, snapshots, clock).run, tasks.MIRROR, f"shard {shard}" if len(risk.all) > 1 else "")
 
 
-async def _price_history(chassis: Chassis[RiskSettings], risk: Risk, clock: SystemClock, client: Client) -> PriceHistory | None:
+async def _price_history(chassis: Chassis[RiskSettings], risk: RiskEngines, clock: SystemClock, client: Client) -> PriceHistory | None:
     """Start the price history; None when VaR is not enabled.
 
     The store is a dependency of /health, not of decisions: value at risk uses the closes that were read last.

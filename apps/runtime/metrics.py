@@ -60,6 +60,20 @@ def counter(name: str, text: str, value: float | Mapping[str, float], label: str
     return family
 
 
+def by_shard(parts: Sequence[Series]) -> Series:
+    """Return the series of several shards as one, each sample with the label `shard`; those of a single shard stay as they are."""
+    return parts[0] if len(parts) == 1 else lambda: _labelled(parts)
+
+
+def _labelled(parts: Sequence[Series]) -> Iterable[Metric]:
+    families: dict[str, Metric] = {}
+    for shard, part in enumerate(parts):
+        for family in part():
+            into = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            into.samples += [sample._replace(labels={**sample.labels, "shard": str(shard)}) for sample in family.samples]
+    return families.values()
+
+
 class Observations:
     """A histogram for a hot path: an observation is a search and two additions; the series are computed at each scrape."""
 

@@ -11,6 +11,7 @@ from apps.stack.extras import EXTRAS
 from apps.stack.market import MARKETS, SIMULATED
 from apps.stack.topology import TOPOLOGIES, UNIT
 from config.access_mode import ACCESS_MODES, ACCESS_VARIABLE
+from domain.shards import SHARDS_MAX
 
 
 def main() -> int:
@@ -31,6 +32,7 @@ def main() -> int:
     parser.add_argument("--market", default=SIMULATED, choices=MARKETS, help="simulated quotes, or those of the gateway's venues")
     parser.add_argument("--with", dest="extras", default="", metavar="NAME,...", help=f"optional servers: {', '.join(EXTRAS)}")
     parser.add_argument("--no-desk", dest="desk", action="store_false", help="without the page and the stream")
+    parser.add_argument("--shards", type=int, choices=range(1, SHARDS_MAX + 1), metavar="S", help="shards of a new order journal")
     parser.add_argument("--only-servers", action="store_true", help="NATS, Valkey and QuestDB without the services")
     return up(**vars(parser.parse_args()))
 

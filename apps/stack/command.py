@@ -17,7 +17,7 @@ from apps.runtime.exit_codes import Exit
 from apps.stack import questdb_jar, stack
 from apps.stack.credentials import keys
 from apps.stack.credentials.users import DESK, GATEWAY
-from apps.stack.directory import DATA_DIR, claimed, unusable, wipe
+from apps.stack.directory import DATA_DIR, claimed, keep_shards, shards_of, unusable, wipe
 from apps.stack.extras import check_installed, ports_of, programs_of, urls_of, wanted
 from apps.stack.market import CONFIG, MARKETS, SIMULATED, report_venues, venues_of
 from apps.stack.ports import ALL_PORTS, ServerPorts, check_free
@@ -68,10 +68,11 @@ def up(
     desk: bool = True,
     market: str = SIMULATED,
     extras: str = "",
+    shards: int | None = None,
 ) -> int:
     """Run the stack until a signal; return the exit code of the command. `access` empty: open, or keys with a live venue.
 
-    `extras`: a comma-separated list of optional servers.
+    `extras`: a comma-separated list of optional servers. `shards`: of the order journal; None: as the data directory was created.
     """
     private_files.begin()
     screen = Screen()
@@ -80,7 +81,8 @@ def up(
         access = access or usual_access(config_dir)
         servers = wanted(extras)
         replay = (quotes, quotes_speed, quotes_columns)
-        choices = Choices(data_dir, port_offset, fills, *replay, config_dir, guests, topology, access, desk, market, servers)
+        number = shards_of(data_dir, shards, fresh=fresh)
+        choices = Choices(data_dir, port_offset, fills, *replay, config_dir, guests, topology, access, desk, market, servers, number)
         _start(choices, screen, fresh=fresh, yes=yes, only_servers=only_servers)
     except CannotStart as trouble:
         screen.complain(str(trouble))
@@ -113,7 +115,8 @@ def _start(choices: Choices, screen: Screen, *, fresh: bool, yes: bool, only_ser
             check_free(ports.named(questdb=questdb, market=choices.real_market) | optional | _ports_of(last))
             if fresh:
                 _wipe(choices.data_dir, ask=not yes and sys.stdin.isatty())
-            keys.init(choices.secrets, guests=choices.admits_guests)
+            keep_shards(choices.data_dir, choices.shards)
+            keys.init(choices.secrets, guests=choices.admits_guests, shards=choices.shards)
             for journal in upgrade(choices.data_dir, ports, choices.secrets):
                 screen.say(f"{journal} of an earlier release was moved to its own account")
             first = embedded(choices.data_dir, ports, with_questdb=questdb, with_market=choices.real_market, secrets=choices.secrets)
@@ -150,6 +153,9 @@ def _check(choices: Choices) -> None:
         raise CannotStart(f"--market must be {' or '.join(MARKETS)}, not {choices.market}.", exit_code=Exit.USAGE)
     if choices.quotes and choices.real_market:
         raise CannotStart(f"--quotes replays a file in place of the simulated market: leave out --market {CONFIG}.", exit_code=Exit.USAGE)
+    if choices.shards > 1 and choices.extras:
+        sentence = f"The data directory has {choices.shards} shards, and the optional servers follow one shard only."
+        raise CannotStart(sentence, remedy="Leave out --with.", exit_code=Exit.USAGE)
     check_installed(choices.extras)
     try:
         columns_of(choices.quotes_columns, COLUMNS)
@@ -192,6 +198,8 @@ async def _run(stages: Sequence[Sequence[Program]], urls: dict[str, str], choice
         f"starting, {_shape(choices)}; state and logs are in {choices.data_dir}"
         + (", fills are in SQLite" if choices.fills == "sqlite" else "")
     )
+    if choices.shards > 1:
+        screen.say(f"{choices.shards} shards: desk, which follows one shard only, is not started")
     if "oms" in urls:
         for sentence in WHO_MAY[choices.access]:
             screen.say(sentence)

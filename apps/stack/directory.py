@@ -17,6 +17,10 @@ DATA_DIR = Path(".trade")
 """The data directory of a stack that names no other."""
 MARK = "trade-data-directory"
 LOCK = "lock"
+SHARDS = "shards"
+"""The file of the number of shards, if there are several."""
+JOURNALS = "nats"
+"""The directory of nats-server's store."""
 
 
 OTHER_DIRECTORY = "Make it readable and writable for this user, or use another one: trade up --data-dir D"
@@ -47,6 +51,29 @@ def begin(data_dir: Path) -> None:
     """Create the directory, or mark an empty one, so that `trade up` accepts it. Any other one stays as it is. CannotStart, OSError."""
     if not data_dir.exists() or not any(data_dir.iterdir()):
         _make(data_dir)
+
+
+def shards_of(data_dir: Path, wanted: int | None, *, fresh: bool) -> int:
+    """Return how many shards the directory was created with, or shall be created with: 1 unless another number is wanted.
+
+    CannotStart if it has another number than the wanted one. With `fresh` it is created again.
+    """
+    try:
+        born = None if fresh else int((data_dir / SHARDS).read_text())
+    except FileNotFoundError:
+        born = 1 if (data_dir / JOURNALS).exists() else None
+    except (OSError, ValueError) as error:
+        raise CannotStart(f"{data_dir / SHARDS} cannot be read: {error}.", exit_code=Exit.USAGE) from error
+    if wanted is not None and born is not None and wanted != born:
+        sentence = f"The data directory {data_dir} was created with {born} shard{'' if born == 1 else 's'}, and --shards is {wanted}."
+        raise CannotStart(sentence, remedy=f"The number is fixed: leave out --shards, or say --shards {born}.", exit_code=Exit.USAGE)
+    return born or wanted or 1
+
+
+def keep_shards(data_dir: Path, shards: int) -> None:
+    """Write the number of shards once, when the directory is created with several. OSError."""
+    if shards > 1 and not (data_dir / SHARDS).exists():
+        (data_dir / SHARDS).write_text(f"{shards}\n")
 
 
 def wipe(data_dir: Path) -> None:

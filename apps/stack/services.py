@@ -64,6 +64,8 @@ class Choices:
     market: str = SIMULATED
     extras: tuple[str, ...] = ()
     """The optional servers (apps.stack.extras)."""
+    shards: int = 1
+    """Of the order journal, fixed when it is created."""
 
     @property
     def real_market(self) -> bool:
@@ -72,7 +74,7 @@ class Choices:
 
     def services(self) -> list[str]:
         """Return the names of the services to run."""
-        found = [name for name in SERVICE_PORTS if self.desk or name != DESK]
+        found = [name for name in SERVICE_PORTS if name != DESK or (self.desk and self.shards == 1)]
         if self.real_market:
             found += [GATEWAY, NORMALIZER, *([SINK_TICKS] if self.fills == "questdb" else [])]
         return found + ([SINK_ALT] if self.extras else [])
@@ -179,6 +181,8 @@ def _common_environment(choices: Choices, servers: Servers) -> dict[str, str]:
     environment |= {variable: choices.url(name) for name, variable in URL_VARIABLES.items()}
     if choices.real_market:
         environment |= {"TRADE_MARKET": choices.market, "TRADE_MARKET_NATS_URL": servers.market_nats_url}
+    if choices.shards > 1:
+        environment["TRADE_SHARDS"] = str(choices.shards)
     environment |= environment_of(choices.extras, choices.data_dir, choices.port_offset)
     environment |= _catalogue(choices.config_dir)
     return {name: value for name, value in environment.items() if value}

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from adapters import subjects
 from adapters.jetstream import JetStreamJournal, StreamState, make_readable, stream_state, stream_subjects
+from adapters.order_streams import shards_of
 from adapters.watermark import FileWatermark
 from apps.journal.watermark import listed, skipped_in
 from domain.order.events import Foreign
@@ -47,16 +48,29 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 async def subjects_of_all(client: Client, directory: Path) -> list[str]:
     """Return the subject of every journal that exists, or should exist by its mark. Unavailable."""
-    there = [subject for stream in STREAMS.values() for subject in await stream_subjects(client, stream)]
+    there = [subject for stream in await _streams(client) for subject in await stream_subjects(client, stream)]
     marked = [file.stem for file in directory.glob("*.mark")]
     return sorted(
         each for each in {f"{ORDERS}.0", subjects.CONTROLS, subjects.ACCESS, *there, *marked} if each.rpartition(".")[0] in STREAMS
     )
 
 
+async def _streams(client: Client) -> list[str]:
+    """Return the streams of all journals. Unavailable."""
+    shards = await shards_of(client)
+    orders = [subjects.order_stream(shard, shards) for shard in range(shards)]
+    return [*orders, *(stream for prefix, stream in STREAMS.items() if prefix != ORDERS)]
+
+
+async def _stream_of(client: Client, subject: str) -> str:
+    """Return the stream of a journal. Unavailable."""
+    prefix, _, token = subject.rpartition(".")
+    return subjects.order_stream(int(token), await shards_of(client)) if prefix == ORDERS else STREAMS[prefix]
+
+
 async def look(client: Client, directory: Path, subject: str, progress: Progress, *, quick: bool = False) -> Inspection:
     """Compare a journal with its mark in `directory`. Read every commit, or with `quick` only its end. Unavailable."""
-    stream = STREAMS[subject.rpartition(".")[0]]
+    stream = await _stream_of(client, subject)
     kept = FileWatermark(directory, subject)
     mark, damaged = _mark(kept)
     if (size := await stream_state(client, stream)) is None:
@@ -138,5 +152,5 @@ async def _against_mark(read: JetStreamJournal, looked: Inspection, damaged: boo
 
 async def upgraded(client: Client) -> dict[str, bool]:
     """Make each stream readable for this release; return whether that changed it. Unavailable."""
-    there = [stream for stream in STREAMS.values() if await stream_state(client, stream) is not None]
+    there = [stream for stream in await _streams(client) if await stream_state(client, stream) is not None]
     return {stream: await make_readable(client, stream) for stream in there}

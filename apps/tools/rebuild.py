@@ -13,6 +13,7 @@ from adapters.valkey import ValkeyPositions
 from domain.ports import Head, Journal, Positions, Unavailable
 from domain.position.comparison import PositionDifference, differences, extra
 from domain.position.position import Position, PositionBook
+from domain.shards import ONE_SHARD, Shards
 
 PROJECTOR_LOOKS_S: Final = 2.5
 """How long to wait for a running projector, which reads the checkpoint every second."""
@@ -22,9 +23,9 @@ POLL_S: Final = 0.05
 
 
 @contextlib.asynccontextmanager
-async def stored_positions(valkey_url: str) -> AsyncIterator[Positions]:
-    """Open the stored positions that readers see."""
-    store = ValkeyPositions.at(valkey_url, timeout_ms=VALKEY_TIMEOUT_MS)
+async def stored_positions(valkey_url: str, shards: Shards = ONE_SHARD, shard: int = 0) -> AsyncIterator[Positions]:
+    """Open the stored positions of a shard that readers see."""
+    store = ValkeyPositions.at(valkey_url, timeout_ms=VALKEY_TIMEOUT_MS, shards=shards, shard=shard)
     try:
         yield store
     finally:

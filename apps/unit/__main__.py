@@ -19,6 +19,7 @@ from apps.runtime.service import begin, live, run_process, stops_on_signals
 from apps.stack.topology import UNIT
 from config import secrets
 from config.loading import load_exeq, load_oms, load_risk
+from config.text import ConfigError
 
 OF_ONE: Final = ("CONFIG", "PORT", "METRICS_PORT")
 """Variables that each service of a unit has for itself, under its own name."""
@@ -40,13 +41,15 @@ def lives() -> Coroutine[Any, Any, int]:
     oms = load_oms(environ=environment_of("oms", environ))
     risk = load_risk(environ=environment_of("risk", environ))
     exeq = load_exeq(environ=environment_of("exeq", environ))
+    if len(numbers := {each.nats.shards for each in (oms, risk, exeq)}) > 1:
+        raise ConfigError(f"nats.shards must be the same for oms, risk and exeq, found {', '.join(map(str, sorted(numbers)))}")
     begin(oms, risk, exeq)
     url, credentials = str(oms.nats.url), secrets.read(UNIT, environ)
     if user := credentials.get("nats.url"):
         url = secrets.with_user(url, *user)
 
     async def together() -> int:
-        unit = Unit(url, lambda reason: chassis[0].fail(reason))
+        unit = Unit(url, lambda reason: chassis[0].fail(reason), oms.nats.shards)
         chassis: tuple[Chassis[Any], ...] = tuple(
             Chassis(each, own_environment(each.service.name, environ), partial(unit.front, each.service.name)) for each in (oms, risk, exeq)
         )

@@ -76,7 +76,8 @@ class Executions:
     The sender empties these lists; the router empties `queue`.
     """
 
-    def __init__(self, shard: int = 0, *, holds_stops: bool = False) -> None:
+    def __init__(self, shard: int = 0, *, holds_stops: bool = False, health: dict[str, VenueHealth] | None = None) -> None:
+        """`health`: of the venues, if the folds of several shards share it."""
         self._shard = shard
         self.held = HeldOrders(holds_stops=holds_stops)
         self._aside: dict[str, None] = {}
@@ -87,7 +88,7 @@ class Executions:
         self.routed: OrderedDict[str, e.OrderRouted] = OrderedDict()
         self.to_send: list[VenueRequest] = []
         self.to_cancel: list[VenueRequest] = []
-        self.health: dict[str, VenueHealth] = {}
+        self.health: dict[str, VenueHealth] = {} if health is None else health
         self.refusing: set[str] = set()
         """Venues that rejected too many orders in a row, by the latest events. The router empties it."""
         self.to_replace: list[VenueRequest] = []

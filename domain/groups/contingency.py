@@ -21,6 +21,7 @@ from domain.order.order import Order
 from domain.order.replace import reason_against, terms_wanted
 from domain.order.slot import asked, may_follow, stopped, traded
 from domain.order.terms import again
+from domain.shards import ONE_SHARD, Shards
 from domain.values import ZERO, derived_id
 
 STEPS_MAX: Final = 16
@@ -36,12 +37,13 @@ class Rules(msgspec.Struct, frozen=True):
     """What the rules depend on besides the orders.
 
     `on_lot`: the quantity rounded down to the symbol's lot. `tradable`: whether an order may have this leaves quantity, by the minimum
-    notional. `forbids`: whether a control forbids the order to trade now.
+    notional. `forbids`: whether a control forbids the order to trade now. `shards`: for the ids of new orders.
     """
 
     on_lot: Callable[[str, Decimal], Decimal]
     tradable: Callable[[Order, Decimal], bool]
     forbids: Callable[[Order], bool]
+    shards: Shards = ONE_SHARD
 
 
 def react(lead: Order, members: Members, events: Sequence[e.OrderEvent], rules: Rules) -> list[c.OrderCommand]:
@@ -230,7 +232,7 @@ class _Look:
             yield from self._killed(last)
             return
         client_order_id = derived_id("again", last.group_id, str(len(group.members)))
-        terms = again(last, client_order_id, want)
+        terms = again(last, client_order_id, want, self._rules.shards)
         decision = c.RiskDecision(order_id=terms.order_id, limits_version=0, reference=last.reference, source=g.SOURCE)
         yield c.SubmitOrder(order_id=terms.order_id, terms=terms, decision=decision, at_once=True)
         yield c.ExtendList(order_id=self._lead.order_id, member=terms.order_id, instead_of=last.order_id)

@@ -11,7 +11,8 @@ from domain.order import algo_commands as ac
 from domain.order import commands as c
 from domain.order.lifecycle import State
 from domain.order.order import Order
-from domain.values import ZERO, OrderType, Side, order_id_of
+from domain.shards import ONE_SHARD, Shards
+from domain.values import ZERO, OrderType, Side
 
 SOURCE: Final = "algo"
 """The source of the cancels that a parent requests."""
@@ -38,13 +39,13 @@ class Decided(msgspec.Struct, frozen=True):
     refused: AlgoRefused | None = None
 
 
-def decide(parent: a.Parent | None, command: c.AlgoCommand, now: int, *, slices_max: int) -> Decided:
+def decide(parent: a.Parent | None, command: c.AlgoCommand, now: int, *, slices_max: int, shards: Shards = ONE_SHARD) -> Decided:
     """Return what follows from the command; it changes nothing. `now`: ns UTC."""
     if isinstance(command, ac.SubmitAlgo):
         return Decided((_submitted(command, now),)) if parent is None else Decided()
     assert parent is not None, f"the host loads the parent before it decides: {command.order_id}"
     if isinstance(command, ac.SpawnChild):
-        return _spawned(parent, command, now, slices_max)
+        return _spawned(parent, command, now, slices_max, shards)
     return _COMMANDS[type(command)](parent, command, now)
 
 
@@ -67,7 +68,7 @@ def _submitted(command: ac.SubmitAlgo, now: int) -> a.AlgoSubmitted:
     )
 
 
-def _spawned(parent: a.Parent, command: ac.SpawnChild, now: int, slices_max: int) -> Decided:
+def _spawned(parent: a.Parent, command: ac.SpawnChild, now: int, slices_max: int, shards: Shards) -> Decided:
     if command.n <= parent.slices:
         return Decided()
     if parent.state not in (a.AlgoState.ACCEPTED, a.AlgoState.WORKING):
@@ -79,7 +80,7 @@ def _spawned(parent: a.Parent, command: ac.SpawnChild, now: int, slices_max: int
     began: tuple[a.AnyAlgoEvent, ...] = ()
     if parent.state is a.AlgoState.ACCEPTED:
         began = (a.AlgoStarted(order_id=parent.algo_id, at=now, state=a.AlgoState.WORKING),)
-    terms = child_terms(parent, command)
+    terms = child_terms(parent, command, shards)
     sliced = a.AlgoSliced(
         order_id=parent.algo_id,
         at=now,
@@ -128,13 +129,13 @@ def _beyond(parent: a.Parent, price: Decimal | None) -> bool:
     return price > parent.limit_price if parent.side is Side.BUY else price < parent.limit_price
 
 
-def child_terms(parent: a.Parent, command: ac.SpawnChild) -> c.Terms | None:
+def child_terms(parent: a.Parent, command: ac.SpawnChild, shards: Shards = ONE_SHARD) -> c.Terms | None:
     """Return the terms of the slice's child; None if it has none."""
     if not command.quantity:
         return None
     name = a.child_name_of(parent.algo_id, command.n)
     return c.Terms(
-        order_id=order_id_of(parent.account, name),
+        order_id=shards.order_id(parent.account, name),
         account=parent.account,
         client_order_id=name,
         symbol=parent.symbol,

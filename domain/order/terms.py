@@ -12,7 +12,8 @@ from domain.order.commands import Terms
 from domain.order.copier import copier
 from domain.order.events import OrderSubmitted
 from domain.order.order import Asked, Order
-from domain.values import OrderType, order_id_of
+from domain.shards import ONE_SHARD, Shards
+from domain.values import OrderType
 
 FIELDS: Final = tuple(name for name in Terms.__struct_fields__ if name not in ("order_id", "replaces", "notional", "quote"))
 """The fields of the terms that an order keeps, under the same names. Of the others it keeps `notional` as `asked_notional`."""
@@ -50,12 +51,12 @@ def replacement(order: Order, wanted: Asked, replace_id: str) -> Terms:
     return Terms(order_id=replace_id, replaces=order.order_id, **values)
 
 
-def again(order: Order, client_order_id: str, quantity: Decimal) -> Terms:
+def again(order: Order, client_order_id: str, quantity: Decimal, shards: Shards = ONE_SHARD) -> Terms:
     """Return the order's current terms for another order of its account, under a new id and for another quantity."""
     values = dict(zip(FIELDS, _fields(order), strict=True)) | {"client_order_id": client_order_id, "quantity": quantity}
     if order.trail is not None:
         values["price"] = None  # it has a limit only once it has triggered
-    return Terms(order_id=order_id_of(order.account, client_order_id), **values)
+    return Terms(order_id=shards.order_id(order.account, client_order_id), **values)
 
 
 def same_terms(order: Order, terms: Terms) -> bool:

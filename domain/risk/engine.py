@@ -54,14 +54,20 @@ class Risk:
     """Limits, prices, controls and exposure of all accounts. `now_ns` is any steady clock: only its differences are used."""
 
     def __init__(
-        self, limits: Limits, instruments: Mapping[str, Instrument], currencies: Mapping[str, Decimal], controls: Controls
+        self,
+        limits: Limits,
+        instruments: Mapping[str, Instrument],
+        currencies: Mapping[str, Decimal],
+        controls: Controls,
+        marks: Marks | None = None,
     ) -> None:
+        """`marks`: the prices, if several engines share them."""
         self.limits = limits
         self.instruments = instruments
         self.controls = controls
         rates = {symbol: currencies[instrument.currency] for symbol, instrument in instruments.items()}
         units = {symbol: rates[symbol] for symbol in negative_prices(instruments.values())}
-        self.marks = Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns, units)
+        self.marks = marks or Marks({**controls.listings.rates(), **rates}, limits.quote_age_max_ns, units)
         self.exposure = Exposure(self.marks, limits.buying_power_initial)
         self.fold = RiskFold(self.exposure, controls.listings, instruments)
         self.overrides = Overrides(limits, controls)

@@ -92,11 +92,11 @@ class OmsHouse:
         self.door = SubmitEndpoint(READER, self.intake, clock, self.metrics)
         self.replaces = ReplaceHandler(self.host, self.risk, INSTRUMENTS, self.intake.forbidden)  # type: ignore[arg-type]
         self.accounts = Accounts(self.positions, self.fills, self.market, clock, QUOTE_AGE_MAX_S, CURRENCY)
-        self.reads = OrderReads(self.host, journal, {ERIN.key_id: ERIN.owner}.get)
+        self.reads = OrderReads(self.host, {ERIN.key_id: ERIN.owner}.get)
         settlements = settle.router(self.host, self.reads, negative, clock, second_person)
         self.listings = Listings()
         self.lists = ListHandler(self.host, self.intake, self.risk, LISTS_MAX)  # type: ignore[arg-type]
-        list_reads = list_routes.ListReads(self.host, self.reads, journal, {ERIN.key_id: ERIN.owner}.get)
+        list_reads = list_routes.ListReads(self.host, self.reads, {ERIN.key_id: ERIN.owner}.get)
         listed = list_routes.router(self.lists, list_reads, READER, clock)
         self.samples, self.bounded = MemoryEquity(), BoundedReads()
         self.equity = EquityReads(self.samples, self.bounded, clock)
@@ -104,10 +104,10 @@ class OmsHouse:
         self.children = ChildSpawner(self.host, self.intake, self.risk)  # type: ignore[arg-type]
         self.algo_upkeep = AlgoUpkeep(self.host, clock)
         handler = AlgoHandler(self.host, self.intake, self.risk, ALGOS_MAX)  # type: ignore[arg-type]
-        algo_reads = AlgoReads(self.host, handler, self.reads, journal, INSTRUMENTS, clock, {ERIN.key_id: ERIN.owner}.get)
+        algo_reads = AlgoReads(self.host, handler, self.reads, INSTRUMENTS, clock, {ERIN.key_id: ERIN.owner}.get)
         door = algo_routes.AlgoDoor(AlgoReader(READER, ParamBounds(), {}, clock), READER, INSTRUMENTS, clock)
         algos = algo_routes.router(handler, algo_reads, door)
-        algos.include_router(algo_reports.router(algo_reports.AlgoReports(self.host, algo_reads, journal)))
+        algos.include_router(algo_reports.router(algo_reports.AlgoReports(self.host, algo_reads)))
         others = (admin.router(admin.Admin(None)), settlements, catalogue, listed, algos, worth)
         own = router(self.host, self.reads, self.accounts, self.replaces, INSTRUMENTS, KeyRing().may_trade)
         self.application = application("oms", own, *others)

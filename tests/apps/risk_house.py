@@ -30,9 +30,10 @@ from apps.risk.check_handler import CheckHandler
 from apps.risk.check_service import CheckService
 from apps.risk.control_endpoint import ControlEndpoint
 from apps.risk.control_log import ControlLog
+from apps.risk.engines import RiskEngines
 from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
-from apps.risk.wiring import orders_into
+from apps.risk.shard_assembly import orders_into
 from apps.runtime.chassis import cancelled
 from domain.access.keys import KeyRing
 from domain.access.scopes import AccessScope
@@ -101,11 +102,11 @@ class House:
         self.rules = OrderRules(INSTRUMENTS, may_trade, icebergs=self.icebergs, auction_of=auction_of)
         self.check_service = CheckService(self.risk, self.gate, self.measures, self.rules, self.clock)
         self.handler = CheckHandler(self.sent, self.check_service, self.measures, BATCH_MAX, lambda: self.holds)  # type: ignore[arg-type]
-        self.door = CheckEndpoint(self.risk, self.check_service, self.measures, self.rules, self.clock)
+        self.door = CheckEndpoint(RiskEngines([self.risk]), self.check_service, self.measures, self.rules, self.clock)
         self.obeyed: dict[str, str] = {"exeq": "yes", "oms": "yes"}
         log = ControlLog(journal, CONTROL_COMMITS, self.symbols, controls)
         scopes = Scopes(INSTRUMENTS, {"PAPER_A"})
-        self.control_door = ControlEndpoint(self.risk, log, self, scopes, self.clock, second_person, alone_max_usd)  # type: ignore[arg-type]
+        self.control_door = ControlEndpoint(RiskEngines([self.risk]), log, self, scopes, self.clock, second_person, alone_max_usd)  # type: ignore[arg-type]
         self._give_keys()
         for follower in (self.orders, self.symbols, self.access):
             follower.connected, follower.target = True, 0

@@ -163,7 +163,7 @@ async def test_what_is_being_written_stays_as_it_was_while_the_order_moves_on() 
 async def test_a_list_has_an_order_that_is_just_being_written() -> None:
     log, store = MemoryLog(), HeldStore()
     desk = await Desk(log, store).ready()
-    reads = OrderReads(desk.host, MemoryJournal(log))
+    reads = OrderReads(desk.host)
     await desk.host.perform(submit("a"))
     while not store.begun.is_set():
         await asyncio.sleep(0.001)

@@ -161,7 +161,7 @@ async def test_positions_at_a_sequence_come_from_the_journal_and_say_so() -> Non
     async with living(journal.log) as (house, _):
         accounts = Accounts(MemoryPositions(), MemoryFills(), Market(), SystemClock(), 10.0, CURRENCY, PastInside(journal))
         replaces = ReplaceHandler(house.host, None, {}, lambda terms: None)  # type: ignore[arg-type]
-        served = application("oms", router(house.host, OrderReads(house.host, journal), accounts, replaces, (), KeyRing().may_trade))
+        served = application("oms", router(house.host, OrderReads(house.host), accounts, replaces, (), KeyRing().may_trade))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=as_caller(served)), base_url="http://oms") as http:
             for seq in range(1, END + 1):
                 answer = await http.get("/positions/alice", params={"at_seq": seq})

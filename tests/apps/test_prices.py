@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from adapters.price_history import SqlitePrices
 from apps.cli.main import app
 from apps.live_gateway.simulated_closes import DAY_NS, DAYS, keep_closes
+from apps.risk.engines import RiskEngines
 from apps.risk.price_cache import PriceHistory
 from apps.risk.views import portfolio_view
 from domain.market.price_history import SIMULATED, DailyClose
@@ -218,7 +219,7 @@ async def test_beside_a_recorded_market_simulated_closes_end_where_its_closes_be
 
 
 def history(risk: Risk, shelf: Shelf, day: Day) -> PriceHistory:
-    return PriceHistory(risk, shelf, day, returns=30, age_max_days=7, refresh_s=1, ready=lambda _: None)
+    return PriceHistory(RiskEngines([risk]), shelf, day, returns=30, age_max_days=7, refresh_s=1, ready=lambda _: None)
 
 
 def penny(days: range) -> list[DailyClose]:
@@ -247,7 +248,7 @@ async def test_closes_that_cannot_be_read_again_count_on_until_they_are_too_old(
 
 async def test_it_is_ready_with_the_first_closes_and_looks_again_on_a_notice() -> None:
     risk, day, shelf, said = new_risk(enabled=frozenset({VAR_LIMIT})), Day(), Shelf(), list[bool]()
-    reader = PriceHistory(risk, shelf, day, returns=30, age_max_days=7, refresh_s=60, ready=said.append)
+    reader = PriceHistory(RiskEngines([risk]), shelf, day, returns=30, age_max_days=7, refresh_s=60, ready=said.append)
     task = asyncio.create_task(reader.run())
     await asyncio.sleep(0.05)
     assert said == []

@@ -20,6 +20,7 @@ from domain.market.quotes import Quote
 from domain.order.commands import RouteOrder
 from domain.risk.controls import KillThrown
 from tests.apps.callers import as_caller
+from tests.apps.one_executor import OneExecutor
 from tests.apps.submits import INSTRUMENTS
 from tests.apps.test_exeq_routing import ONE, SYMBOL, Desk, S, venue
 from tests.contracts.facts import AT
@@ -29,9 +30,8 @@ ORDER: dict[str, Any] = {"account": "alice", "symbol": SYMBOL, "side": "buy", "q
 
 @asynccontextmanager
 async def previews(desk: Desk, caller: Caller = LOCAL_CALLER) -> AsyncIterator[httpx.AsyncClient]:
-    app = as_caller(
-        application("exeq", router(desk.executor, OrderRules(INSTRUMENTS, KeyRing().may_trade, icebergs={SYMBOL}), SystemClock())), caller
-    )
+    rules = OrderRules(INSTRUMENTS, KeyRing().may_trade, icebergs={SYMBOL})
+    app = as_caller(application("exeq", router(OneExecutor(desk.executor), rules, SystemClock())), caller)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://exeq") as client:
         yield client
 

@@ -36,6 +36,7 @@ from domain.market.quotes import Market
 from tests import routes
 from tests.apps.callers import as_caller
 from tests.apps.oms_house import living
+from tests.apps.one_executor import OneExecutor
 from tests.apps.risk_house import House
 from tests.apps.submits import INSTRUMENTS
 from tests.apps.test_exeq_restart import Exeq
@@ -82,9 +83,9 @@ async def risk(_: Path) -> AsyncIterator[Handler]:
 @asynccontextmanager
 async def exeq(directory: Path) -> AsyncIterator[Handler]:
     async with Exeq(MemoryJournal(), directory).live() as found:
-        reads = exeq_routes.router(found.executor, Market(), SystemClock())
+        reads = exeq_routes.router(OneExecutor(found.executor), Market(), SystemClock())
         switch = local_kill_endpoint.router(found.switch, None, Scopes({"BTCUSDT"}, {"PAPER_A"}), SystemClock())  # type: ignore[arg-type]
-        preview = route_preview.router(found.executor, OrderRules(INSTRUMENTS, KeyRing().may_trade), SystemClock())
+        preview = route_preview.router(OneExecutor(found.executor), OrderRules(INSTRUMENTS, KeyRing().may_trade), SystemClock())
         passes = reconciliation_endpoint.router(VenueReconciliation([], 60.0, beside({}), SystemClock()))
         yield application("exeq", reads, preview, passes, switch)
 

@@ -51,7 +51,7 @@ async def test_oms_answers_each_command_and_one_that_is_not_there_is_asked_again
     with pytest.raises(Unavailable, match="not started yet"):
         await oms.ask([CancelOrder(order_id="a")], 1)
     came: list[tuple[Sequence[ServiceCommand], Answered]] = []
-    shared.perform = lambda commands, answered: came.append((commands, answered))
+    shared.performs[0] = lambda commands, answered: came.append((commands, answered))
     asking = asyncio.create_task(oms.ask([CancelOrder(order_id="a")], 30))
     while not came:
         await asyncio.sleep(0)

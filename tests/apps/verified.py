@@ -90,7 +90,7 @@ class World:
             assert connection.execute(*statement).rowcount, "something must have been planted"
 
     def served(self) -> FastAPI:
-        reads = OrderReads(self.desk.host, self.journal)
+        reads = OrderReads(self.desk.host)
         return application("oms", router(self.desk.host, reads, self.accounts(), self.replaces(), (), KeyRing().may_trade))
 
     async def verified(self, live: Any = None, told: list[CheckLine] | None = None) -> VerificationReport:

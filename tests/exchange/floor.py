@@ -75,7 +75,7 @@ class DoorsOfOms(Oms):
     async def begin(self) -> None:
         await super().begin()
         self.replaces = ReplaceHandler(self.host, self.risk, market.INSTRUMENTS, self.intake.forbidden)
-        self.reads = OrderReads(self.host, self.journal(self.ground.orders))
+        self.reads = OrderReads(self.host)
         self.expirer = OrderExpiry(self.host, self.clock, None, {market.SYMBOL: [HOURS]})
         sessions = self.host.on_ready
 

@@ -67,7 +67,7 @@ from apps.risk.control_acks import ControlAcks, LocalKillReports
 from apps.risk.control_log import ControlLog
 from apps.risk.metrics import RiskMetrics
 from apps.risk.readiness import Readiness
-from apps.risk.wiring import orders_into
+from apps.risk.shard_assembly import orders_into
 from domain.execution.projection import STATE_VERSION as EXECUTIONS_VERSION
 from domain.execution.projection import Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
@@ -180,7 +180,7 @@ class Process(ABC):
     def followed_orders(self) -> Journal:
         """The order journal for a fold of a service, as apps.connections.journals has it."""
         journal = self.journal(self.ground.orders)
-        return FedJournal(journal, self.unit.feed) if self.unit else journal
+        return FedJournal(journal, self.unit.feeds[0]) if self.unit else journal
 
     async def follow_controls(self, publisher: Publisher, *taken: Callable[[ControlEvent], None]) -> KnownControls:
         """As apps.connections.journals does it."""
@@ -219,7 +219,7 @@ class Oms(Process):
     async def begin(self) -> None:
         client, publisher = self.client, Publisher(self.client)  # type: ignore[arg-type]
         directory, unit, controls = self.ground.directory, self.unit, Controls()
-        mark, feed = directory.mark(ORDERS, ORDER_COMMITS), None if unit is None else unit.feed
+        mark, feed = directory.mark(ORDERS, ORDER_COMMITS), None if unit is None else unit.feeds[0]
         rules = list_rules(market.INSTRUMENTS, controls)
         journal = self.journal(self.ground.orders)
         self.host = ShardHost(journal, self.clock, store=directory.orders, mark=mark, pace=Pace(), feed=feed, rules=rules)
@@ -244,7 +244,7 @@ class Oms(Process):
         desk = CommandHandler(self.host, children, publisher, failed=self.failed)
         await desk.start(client, 0)  # type: ignore[arg-type]
         if unit:
-            unit.perform = desk.perform
+            unit.performs[0] = desk.perform
         for coroutine in (publisher.run(), mark.run(), self.host.run(), self.sessions.run(), switch.run(), self.expirer.run()):
             self.spawn(coroutine)
         for coroutine in (self.reduce_only.run(), self.list_upkeep.run(), children.run(), AlgoUpkeep(self.host, self.clock).run()):

@@ -2,7 +2,7 @@
 
 from apps.http.alpaca_words import MALFORMED, NOT_UNIQUE, AlpacaRefusal, in_alpaca_words
 from apps.http.problem import Refusal
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.accounts import Accounts
 from apps.oms.alpaca.ids import dashed
 from apps.oms.alpaca.order_body import OrderRequest
@@ -24,10 +24,8 @@ from domain.values import ZERO, Side, plain
 class ClassSubmits:
     """Submits requests with exits."""
 
-    def __init__(
-        self, host: ShardHost, lists: ListHandler, accounts: Accounts, reader: TermsReader, clock: Clock, controls: Controls
-    ) -> None:
-        self._host = host
+    def __init__(self, hosts: Hosts, lists: ListHandler, accounts: Accounts, reader: TermsReader, clock: Clock, controls: Controls) -> None:
+        self._hosts = hosts
         self._lists = lists
         self._accounts = accounts
         self._reader = reader
@@ -41,7 +39,7 @@ class ClassSubmits:
         """
         assert wanted.exits is not None, "an order without exits is simple"
         names = leg_names(wanted.exits)
-        asked, legs = list_of(wanted.terms, wanted.exits)
+        asked, legs = list_of(wanted.terms, wanted.exits, self._hosts.shards)
         denied = first_denial(self._reader, legs, self._clock.now_ns())
         if denied is None and wanted.exits.order_class == OCO:
             denied = await self._uncovered(legs[0])
@@ -62,10 +60,11 @@ class ClassSubmits:
 
     async def _uncovered(self, exit_: Terms) -> tuple[int, Denial] | None:
         """Return the denial of exits for more than the account holds and has free; None without one. Refusal 503."""
-        view, _ = await self._accounts.positions(exit_.account, self._host.head.seq)
+        host = self._hosts.of(exit_.account)
+        view, _ = await self._accounts.positions(exit_.account, host.head.seq)
         held = view[exit_.symbol]["quantity"] if exit_.symbol in view else ZERO
         closes = held > ZERO if exit_.side is Side.SELL else held < ZERO
-        free = available_of(exit_.symbol, held, self._host.orders.open_of(exit_.account)) if closes else ZERO
+        free = available_of(exit_.symbol, held, host.orders.open_of(exit_.account)) if closes else ZERO
         return None if exit_.quantity <= free else (0, Denial(REDUCE_ONLY, plain(exit_.quantity), plain(free)))
 
     def _rejected(self, result: ListResult, wanted: OrderRequest, names: tuple[str, ...]) -> AlpacaRefusal:

@@ -24,7 +24,8 @@ from apps.oms.alpaca.refusals import unknown_asset
 from apps.oms.replace import NewTerms
 from domain.order.commands import Terms
 from domain.order.trail import Trail, TrailTrigger
-from domain.values import ZERO, OrderType, Side, TimeInForce, order_id_of
+from domain.shards import ONE_SHARD, Shards
+from domain.values import ZERO, OrderType, Side, TimeInForce
 
 
 class AlpacaOrderBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -89,7 +90,7 @@ _DECODER: Final = msgspec.json.Decoder(AlpacaOrderBody)
 _FIELDS: Final = frozenset(AlpacaOrderBody.__struct_fields__)
 
 
-def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = None) -> OrderRequest:
+def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = None, shards: Shards = ONE_SHARD) -> OrderRequest:
     """Return what a client asked for. `key`: the header Idempotency-Key. AlpacaRefusal, with the name of the field."""
     parsed = read_body_of(_DECODER, body, _FIELDS)
     order_class = word_in_body(parsed.order_class, "order_class", KNOWN_CLASSES, default="simple")
@@ -117,7 +118,7 @@ def read_order(body: bytes, assets: AssetBook, account: str, key: str | None = N
         exits = read_exits(order_class, parsed.take_profit, parsed.stop_loss, price, side, asset)
         price = exits.entry_price
     terms = Terms(
-        order_id=order_id_of(account, client_order_id),
+        order_id=shards.order_id(account, client_order_id),
         account=account,
         client_order_id=client_order_id,
         symbol=asset.symbol,

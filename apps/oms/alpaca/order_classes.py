@@ -12,7 +12,8 @@ from domain.order.commands import Terms
 from domain.order.group import ALTERNATIVE_ROLES, HELD_ROLES, ListTerms, ListType, Role, Trigger, list_id_of
 from domain.order.lifecycle import State
 from domain.order.order import Order
-from domain.values import ZERO, OrderType, Side, derived_id, opposite, order_id_of
+from domain.shards import ONE_SHARD, Shards
+from domain.values import ZERO, OrderType, Side, derived_id, opposite
 
 SIMPLE: Final = "simple"
 TAKE_PROFIT, STOP_LOSS, ENTRY = "take_profit", "stop_loss", "entry"
@@ -55,14 +56,14 @@ def leg_names(exits: Exits) -> tuple[str, ...]:
     return tuple(given) if exits.order_class == OCO else (ENTRY, *given)
 
 
-def list_of(entry: Terms, exits: Exits) -> tuple[ListTerms, list[Terms]]:
+def list_of(entry: Terms, exits: Exits, shards: Shards = ONE_SHARD) -> tuple[ListTerms, list[Terms]]:
     """Return the list that a request asks for, and the terms of its orders, the first one first.
 
     As at Alpaca, legs are released when the whole entry has traded, or has ended with a part of it. The list has the id of its first order
     as its name; the client ids of legs follow from the list.
     """
     kind = ListType(exits.order_class)
-    list_id = list_id_of(entry.account, entry.order_id)
+    list_id = shards.placed(entry.account, list_id_of(entry.account, entry.order_id))
     strict = kind is ListType.BRACKET
     asked = ListTerms(
         list_id=list_id,
@@ -76,17 +77,17 @@ def list_of(entry: Terms, exits: Exits) -> tuple[ListTerms, list[Terms]]:
     made: list[Terms] = []
     for number, name in enumerate(leg_names(exits)):
         terms = structs.replace(entry, group_id=list_id, role=str(_role(kind, name)), reduce_only=False)
-        made.append(terms if number == 0 else _exit(terms, exits, name, number, strict=strict))
+        made.append(terms if number == 0 else _exit(terms, exits, name, number, shards, strict=strict))
     return asked, made
 
 
-def _exit(entry: Terms, exits: Exits, name: str, number: int, *, strict: bool) -> Terms:
+def _exit(entry: Terms, exits: Exits, name: str, number: int, shards: Shards, *, strict: bool) -> Terms:
     stops = name == STOP_LOSS
     price = exits.stop_limit if stops else exits.take_profit
     client_order_id = dashed(derived_id("leg", entry.group_id, str(number)))
     return structs.replace(
         entry,
-        order_id=order_id_of(entry.account, client_order_id),
+        order_id=shards.order_id(entry.account, client_order_id),
         client_order_id=client_order_id,
         side=entry.side if exits.order_class == OCO else opposite(entry.side),
         order_type=(OrderType.STOP if price is None else OrderType.STOP_LIMIT) if stops else OrderType.LIMIT,

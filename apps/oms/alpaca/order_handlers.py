@@ -9,7 +9,7 @@ from msgspec import structs
 
 from apps.http.alpaca_words import MALFORMED, NOT_UNIQUE, UNPROCESSABLE, AlpacaRefusal, in_alpaca_words, malformed_field
 from apps.http.problem import Refusal
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.class_submits import ClassSubmits
 from apps.oms.alpaca.ids import dashed
@@ -36,7 +36,7 @@ class AlpacaOrders:
 
     def __init__(
         self,
-        host: ShardHost,
+        hosts: Hosts,
         reads: OrderReads,
         intake: SubmitHandler,
         classes: ClassSubmits,
@@ -50,7 +50,7 @@ class AlpacaOrders:
         metrics: OmsMetrics,
     ) -> None:
         """`may_trade`: whether the account is not closed."""
-        self._host = host
+        self._hosts = hosts
         self._reads = reads
         self._intake = intake
         self._classes = classes
@@ -68,7 +68,10 @@ class AlpacaOrders:
         began = time.perf_counter()
         try:
             key = request.idempotency_key
-            wanted, again = self._as_of_now(read_order(request.body, self._assets, request.account, key)), key is not None
+            wanted, again = (
+                self._as_of_now(read_order(request.body, self._assets, request.account, key, self._hosts.shards)),
+                key is not None,
+            )
             submit = self.place if wanted.exits is None else self._classes.place
             shown = await submit(wanted, request.caller.key_id, again=again)
         finally:
@@ -160,8 +163,8 @@ class AlpacaOrders:
 
     async def cancel_open(self, request: AlpacaRequest) -> list[dict[str, Any]]:
         """Cancel every open order of the account; return a status for each. Refusal 503."""
-        await self._reads.proven()
-        opened = [Named(order, order.generation) for order in self._host.orders.open_of(request.account)]
+        await self._reads.proven_of(request.account)
+        opened = [Named(order, order.generation) for order in self._hosts.of(request.account).orders.open_of(request.account)]
         results = await asyncio.gather(*(self._cancel(each, request.caller.key_id) for each in opened), return_exceptions=True)
         statuses = []
         for each, result in zip(opened, results, strict=True):
@@ -173,7 +176,7 @@ class AlpacaOrders:
     async def _cancel(self, named: Named, by: str) -> None:
         """Cancel an order; nothing changes if it is cancelled, as legs are with their entry. AlpacaRefusal, Refusal 503."""
         try:
-            await cancel(self._host, named.order, by=by)
+            await cancel(self._hosts, named.order, by=by)
         except Refusal as refusal:
             if refusal.code == "illegal_transition":
                 raise already(status_of(named.order), named.shown_id) from None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.order_classes import is_leg
 from apps.oms.alpaca.order_lookup import Named, OrderLookup
@@ -72,8 +72,8 @@ class _Picks(NamedTuple):
 class OrderList:
     """The handler of the list."""
 
-    def __init__(self, host: ShardHost, reads: OrderReads, lookup: OrderLookup, assets: AssetBook) -> None:
-        self._host = host
+    def __init__(self, hosts: Hosts, reads: OrderReads, lookup: OrderLookup, assets: AssetBook) -> None:
+        self._hosts = hosts
         self._reads = reads
         self._lookup = lookup
         self._assets = assets
@@ -92,8 +92,8 @@ class OrderList:
         """Return at least the first `limit` generations. Open orders are all in memory; their older generations are closed ones."""
         if picks.status == "all":
             return await self._stored(account, picks, limit, oldest_first)
-        await self._reads.proven()
-        opened = self._host.orders.open_of(account)
+        await self._reads.proven_of(account)
+        opened = self._hosts.of(account).orders.open_of(account)
         found = picks.of(opened)
         if picks.status != "open":
             return found + await self._stored(account, picks, limit, oldest_first)

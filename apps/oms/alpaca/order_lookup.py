@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from apps.http.problem import Refusal
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.ids import shown_id, undashed
 from apps.oms.alpaca.order_classes import is_parent
@@ -16,7 +16,6 @@ from apps.oms.submit import unavailable
 from domain.order.generations import Standing, generations_named
 from domain.order.order import Order
 from domain.ports import Unavailable
-from domain.values import order_id_of
 
 
 class Named(NamedTuple):
@@ -43,8 +42,8 @@ class Named(NamedTuple):
 class OrderLookup:
     """Reads orders for the facade. An order of another account is absent."""
 
-    def __init__(self, host: ShardHost, reads: OrderReads, assets: AssetBook) -> None:
-        self._host = host
+    def __init__(self, hosts: Hosts, reads: OrderReads, assets: AssetBook) -> None:
+        self._hosts = hosts
         self._reads = reads
         self._assets = assets
 
@@ -64,11 +63,11 @@ class OrderLookup:
 
     async def by_client_order_id(self, given: str, request: AlpacaRequest) -> Named | None:
         """Return the order, or the replace, that the client called so; None without one. Refusal 503."""
-        order = await self._exact(order_id_of(request.account, given), request)
+        order = await self._exact(self._hosts.shards.order_id(request.account, given), request)
         if order is not None:
             return Named(order, 0)
         try:
-            order = self._host.book.replaced_as(request.account, given)
+            order = self._hosts.of(request.account).book.replaced_as(request.account, given)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
         if order is None:
@@ -82,10 +81,7 @@ class OrderLookup:
         for view, each in zip(shown, named, strict=True) if nested else ():
             if is_parent(each.order) and each.number == each.order.generation:
                 view.legs = [self._view(leg, leg.generation, seen) for leg in self.legs_of(each.order)]
-        try:
-            await self._host.settled(*(order for _, order in seen))
-        except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+        await self._reads.settled([order for _, order in seen])
         for view, order in seen:
             view.seq = order.seqs[-1]
         return shown
@@ -107,7 +103,7 @@ class OrderLookup:
 
     def _members(self, order: Order) -> dict[str, Order]:
         try:
-            return self._host.book.members(order.group_id)
+            return self._hosts.of(order.account).book.members(order.group_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 
@@ -123,7 +119,7 @@ class OrderLookup:
     def find(self, order_id: str) -> Order | None:
         """Return an order of any account, open or closed. Refusal 503."""
         try:
-            return self._host.find(order_id)
+            return self._hosts.of_id(order_id).find(order_id)
         except Unavailable as trouble:
             raise unavailable(str(trouble), unknown=False) from trouble
 

@@ -9,7 +9,7 @@ import msgspec
 
 from apps.http.alpaca_words import NOT_FOUND, AlpacaRefusal, in_alpaca_words, malformed_field
 from apps.http.problem import Refusal
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.accounts import Accounts
 from apps.oms.alpaca.catalogue import CRYPTO, AlpacaAsset, AssetBook
 from apps.oms.alpaca.numbers import NotANumber, read_number
@@ -22,7 +22,7 @@ from apps.oms.alpaca.requests import AlpacaReply, AlpacaRequest, flag_in, reply
 from domain.market.quotes import Market
 from domain.order.commands import Terms
 from domain.ports import Clock
-from domain.values import ZERO, OrderType, Side, divide, order_id_of, plain
+from domain.values import ZERO, OrderType, Side, divide, plain
 
 CANCELS_WAIT_S: Final = 2.0
 CANCELS_POLL_S: Final = 0.01
@@ -35,7 +35,7 @@ class AlpacaPositions:
 
     def __init__(
         self,
-        host: ShardHost,
+        hosts: Hosts,
         accounts: Accounts,
         orders: AlpacaOrders,
         assets: AssetBook,
@@ -43,7 +43,7 @@ class AlpacaPositions:
         clock: Clock,
         quote_age_max_ns: int,
     ) -> None:
-        self._host = host
+        self._hosts = hosts
         self._accounts = accounts
         self._orders = orders
         self._assets = assets
@@ -66,7 +66,7 @@ class AlpacaPositions:
         held = view["quantity"]
         asset = self._assets.of(symbol)
         wanted = _part(request.query, abs(held), asset.lot)
-        available = available_of(symbol, held, self._host.orders.open_of(request.account))
+        available = available_of(symbol, held, self._hosts.of(request.account).orders.open_of(request.account))
         if wanted > available:
             raise no_quantity(plain(wanted), plain(available))
         return reply(await self._closed(request, asset, held, wanted))
@@ -94,7 +94,7 @@ class AlpacaPositions:
         client_order_id = new_client_order_id()
         lot = asset.lot
         terms = Terms(
-            order_id=order_id_of(request.account, client_order_id),
+            order_id=self._hosts.shards.order_id(request.account, client_order_id),
             account=request.account,
             client_order_id=client_order_id,
             symbol=asset.symbol,
@@ -108,7 +108,8 @@ class AlpacaPositions:
     async def _await_cancels(self, account: str) -> None:
         """Wait until the account has no open order, for a bounded time."""
         deadline = asyncio.get_running_loop().time() + CANCELS_WAIT_S
-        while self._host.orders.open_count(account) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - venues end orders
+        orders = self._hosts.of(account).orders
+        while orders.open_count(account) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - venues end orders
             await asyncio.sleep(CANCELS_POLL_S)
 
     async def _of(self, request: AlpacaRequest) -> tuple[str, Mapping[str, Any]]:
@@ -121,7 +122,7 @@ class AlpacaPositions:
 
     async def _held(self, account: str) -> dict[str, Mapping[str, Any]]:
         """Return the positions that are not flat. They reflect every commit up to now. Refusal 503."""
-        view, _ = await self._accounts.positions(account, self._host.head.seq)
+        view, _ = await self._accounts.positions(account, self._hosts.of(account).head.seq)
         return {symbol: position for symbol, position in view.items() if position["quantity"]}
 
     def _shown(self, symbol: str, view: Mapping[str, Any], account: str) -> dict[str, Any]:
@@ -138,7 +139,7 @@ class AlpacaPositions:
             "asset_class": asset.asset_class,
             "asset_marginable": asset.asset_class != CRYPTO,
             "qty": plain(quantity),
-            "qty_available": plain(available_of(symbol, quantity, self._host.orders.open_of(account))),
+            "qty_available": plain(available_of(symbol, quantity, self._hosts.of(account).orders.open_of(account))),
             "side": "long" if quantity > ZERO else "short",
             "avg_entry_price": plain(average),
             "cost_basis": plain(cost),

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from apps.connections import journals
 from apps.connections.unit import Unit
 from apps.http.app import Handler
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts, ShardHosts
 from apps.oms.alpaca.catalogue import AssetBook
 from apps.oms.alpaca.orders import AlpacaOrder, order_of
 from apps.oms.alpaca.stream import AlpacaStream
@@ -19,16 +19,16 @@ from domain.order.order import Order
 
 
 async def stream(
-    chassis: Chassis[OmsSettings], client: Client, unit: Unit | None, host: ShardHost, assets: AssetBook
+    chassis: Chassis[OmsSettings], client: Client, unit: Unit | None, hosts: Hosts, assets: AssetBook
 ) -> Mapping[str, Handler]:
-    """Return the handler of the stream at each of its paths; none without a facade."""
-    if chassis.alpaca is None:
+    """Return the handler of the stream at each of its paths; none without a facade, and none of several shards."""
+    if chassis.alpaca is None or isinstance(hosts, ShardHosts):
         return {}
 
     def shown(order: Order, generation: int) -> AlpacaOrder:
         return order_of(order, assets.of(order.symbol), generation)
 
-    source = UpdateSource(host, await journals.followed_orders(client, unit), shown)
+    source = UpdateSource(hosts, await journals.followed_orders(client, unit), shown)
     endpoint = AlpacaStream(source, chassis.authority)
     chassis.spawn(source.run, tasks.ALPACA_UPDATES)
     metrics.read(chassis.registry, endpoint.series)

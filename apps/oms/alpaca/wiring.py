@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from apps.http import tls
-from apps.journal.shard_host import ShardHost
+from apps.journal.shard_hosts import Hosts
 from apps.oms.accounts import Accounts
 from apps.oms.alpaca.account import AlpacaAccounts
 from apps.oms.alpaca.activities import AlpacaActivities
@@ -42,7 +42,7 @@ from domain.risk.controls import Controls
 class FacadeParts(NamedTuple):
     """What the facade needs of oms."""
 
-    host: ShardHost
+    hosts: Hosts
     reads: OrderReads
     intake: SubmitHandler
     replaces: ReplaceHandler
@@ -75,12 +75,12 @@ def facade_routes(
     assets: AssetBook, calendars: Sequence[Calendar], keys: KeyRing, risk: RiskReader, parts: FacadeParts, age_max_ns: int
 ) -> Routes:
     """Build the handlers, by route below the base. `age_max_ns`: how old a quote may be."""
-    lookup = OrderLookup(parts.host, parts.reads, assets)
+    lookup = OrderLookup(parts.hosts, parts.reads, assets)
     orders = AlpacaOrders(
-        parts.host,
+        parts.hosts,
         parts.reads,
         parts.intake,
-        ClassSubmits(parts.host, parts.lists, parts.accounts, parts.reader, parts.clock, parts.controls),
+        ClassSubmits(parts.hosts, parts.lists, parts.accounts, parts.reader, parts.clock, parts.controls),
         parts.replaces,
         parts.reader,
         lookup,
@@ -90,11 +90,11 @@ def facade_routes(
         parts.controls,
         parts.metrics,
     )
-    listed = OrderList(parts.host, parts.reads, lookup, assets)
+    listed = OrderList(parts.hosts, parts.reads, lookup, assets)
     reference = AlpacaReference(assets, calendars, parts.controls.blocks, parts.clock)
     bars = AlpacaBars(assets, parts.recorded, parts.clock)
     data = AlpacaMarketData(assets, parts.market, parts.clock, age_max_ns, bars)
-    positions = AlpacaPositions(parts.host, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
+    positions = AlpacaPositions(parts.hosts, parts.accounts, orders, assets, parts.market, parts.clock, age_max_ns)
     accounts = AlpacaAccounts(risk, keys, parts.controls, parts.equity)
     history = EquityHistory(parts.equity, parts.clock)
     activities = AlpacaActivities(lookup, parts.fills, parts.recent, assets)

@@ -67,12 +67,14 @@ class StackSecrets(msgspec.Struct):
     """Key id -> secret of the access key of the command line."""
 
 
-def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False) -> StackSecrets:
+def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = None, renew: bool = False, shards: int = 1) -> StackSecrets:
     """Generate missing passwords and rewrite every file, so that rights are never older than the program.
 
     Raises OSError, DamagedKeys, and ConfigError for a VENUE_KEYS_FILE that is wrong or open to others; then nothing was written.
 
     `owners` (file -> user id) changes the owners of files, which needs root; other users can then search the directory but not list it.
+    `shards`: of the order journal.
+
     A file has one owner, so a program that reads files of others then gets its own copies in a directory of its name.
     """
     _make(directory, 0o711 if owners else 0o700)
@@ -93,7 +95,7 @@ def init(directory: Path, *, guests: bool, owners: Mapping[str, int] | None = No
     if not keys.cli:
         keys.cli[new_key_id()] = new_secret()
     _write(directory / KEYS_FILE, msgspec.json.encode(keys).decode(), None)
-    files = _files(keys, guests=guests, venues=venues)
+    files = _files(keys, guests=guests, venues=venues, shards=shards)
     for name, text in files.items():
         _write(directory / name, text, (owners or {}).get(name))
     if owners:
@@ -123,12 +125,12 @@ def _venue_keys(directory: Path) -> Credentials:
     return read(VENUE_KEYS, {VARIABLE: str(directory)}) if (directory / VENUE_KEYS_FILE).exists() else {}
 
 
-def _files(keys: StackSecrets, *, guests: bool, venues: Credentials) -> dict[str, str]:
+def _files(keys: StackSecrets, *, guests: bool, venues: Credentials, shards: int) -> dict[str, str]:
     environment = questdb.environment(keys.questdb, guests=guests)
     clients = {f"{name}.yaml": _client(keys, name, environment, venues if name == GATEWAY else {}) for name in CLIENTS}
     ((access_key, secret_key),) = keys.s3.items()
     return clients | {
-        NATS_FILE: nats.configuration(keys.nats, guests=guests),
+        NATS_FILE: nats.configuration(keys.nats, guests=guests, shards=shards),
         MARKET_NATS_FILE: market.configuration(keys.market_nats),
         VALKEY_FILE: valkey.acl(keys.valkey, guests=guests),
         QUESTDB_FILE: "".join(f"{name}={value}\n" for name, value in environment.items()),

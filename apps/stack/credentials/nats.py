@@ -58,6 +58,7 @@ from apps.stack.credentials.users import (
     VENUE,
 )
 from apps.stack.topology import UNIT, UNITED
+from domain.shards import SHARDS_MAX
 
 ORDERS: Final = subjects.ORDER_STREAM
 VENUES: Final = subjects.VENUE_STREAM
@@ -94,7 +95,8 @@ JOURNALS: Final = (
 )
 ACCOUNTS: Final = tuple(dict.fromkeys(journal.account for journal in JOURNALS))
 
-READS: Final = ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+INFO: Final = "STREAM.INFO"
+READS: Final = (INFO, "STREAM.MSG.GET", "DIRECT.GET")
 MAKES: Final = "STREAM.CREATE"
 CHANGES: Final = "STREAM.UPDATE"
 """Allowed only to the admin, because a changed stream can lose messages."""
@@ -233,44 +235,72 @@ def account_of(user: str) -> str:
     return READERS if user in (READER, GUEST) else BUS
 
 
-def configuration(passwords: Mapping[str, str], *, guests: bool) -> str:
-    """Return the configuration of users for nats-server. With `guests` a program without a password is a reader."""
-    users = {user: _user(user, passwords[user], {**RIGHTS, **WRITES}[user], inbox(user)) for user in passwords}
+def configuration(passwords: Mapping[str, str], *, guests: bool, shards: int = 1) -> str:
+    """Return the configuration of users for nats-server. With `guests` a program without a password is a reader.
+
+    `shards` of the order journal: each of several has a stream of its own.
+    """
+    users = {user: _user(user, passwords[user], of_shards({**RIGHTS, **WRITES}[user], shards), inbox(user)) for user in passwords}
     if guests:
-        users[GUEST] = _user(GUEST, passwords[READER], _READER, "_INBOX")
+        users[GUEST] = _user(GUEST, passwords[READER], of_shards(_READER, shards), "_INBOX")
     members = {name: [text for user, text in users.items() if account_of(user) == name] for name in (*ACCOUNTS, BUS, READERS)}
-    accounts = [account(name, "jetstream: enabled", users=members[name], exports=_journal_exports(name)) for name in ACCOUNTS]
-    bus_imports = [*_reads_of(JOURNALS), *_makes(), _announced_controls()]
+    accounts = [account(name, "jetstream: enabled", users=members[name], exports=_journal_exports(name, shards)) for name in ACCOUNTS]
+    bus_imports = [*_reads_of(JOURNALS, shards), *_makes(shards), _announced_controls()]
     accounts += [account(BUS, users=members[BUS], exports=_bus_exports(), imports=bus_imports)]
-    reader_imports = [*_bus_imports(), *_reads_of(journal for journal in JOURNALS if READERS in journal.readers)]
+    reader_imports = [*_bus_imports(), *_reads_of([journal for journal in JOURNALS if READERS in journal.readers], shards)]
     accounts += [account(READERS, users=members[READERS], imports=reader_imports)]
     return nats_text.configuration(accounts, *([f"no_auth_user: {GUEST}"] if guests else []))
 
 
-def _journal_exports(name: str) -> Iterator[str]:
+def _streams(stream: str, verb: str, shards: int) -> Sequence[str]:
+    """Return the streams of a journal: one for each shard of the order journal.
+
+    INFO also asks the streams of other numbers of shards, which tell a service that the journal was created with one of them.
+    """
+    if stream != ORDERS:
+        return (stream,)
+    own = tuple(subjects.order_stream(shard, shards) for shard in range(shards))
+    return tuple(dict.fromkeys((*own, ORDERS, subjects.order_stream(0, SHARDS_MAX)))) if verb == INFO else own
+
+
+def of_shards(rights: NatsRights, shards: int) -> NatsRights:
+    """Return the rights where the order journal has this many shards."""
+    found: dict[str, None] = {}
+    for subject in rights.publish:
+        verb, _, stream = subject.removeprefix(f"{API}.").rpartition(".")
+        names = _streams(stream, verb, shards) if subject.startswith(f"{API}.") else (stream,)
+        found |= {f"{subject.removesuffix(stream)}{name}": None for name in names}
+    return NatsRights(tuple(found), rights.subscribe)
+
+
+def _requests(journal: JournalAccount, verbs: Iterable[str], shards: int) -> list[tuple[str, str]]:
+    return [(verb, stream) for verb in verbs for stream in _streams(journal.stream, verb, shards)]
+
+
+def _journal_exports(name: str, shards: int) -> Iterator[str]:
     for journal in JOURNALS:
         if journal.account == name:
             for verbs, accounts in ((READS, journal.readers), ((MAKES, CHANGES), (BUS,))):
-                for verb in verbs:
-                    yield exported("service", f"{JETSTREAM}.{verb}.{journal.stream}", accounts, many_answers=verb == MANY_ANSWERS)
+                for verb, stream in _requests(journal, verbs, shards):
+                    yield exported("service", f"{JETSTREAM}.{verb}.{stream}", accounts, many_answers=verb == MANY_ANSWERS)
             yield exported("stream", f"{STORED}.{journal.subject}", journal.readers)
 
 
-def _reads_of(journals: Iterable[JournalAccount]) -> Iterator[str]:
+def _reads_of(journals: Iterable[JournalAccount], shards: int) -> Iterator[str]:
     for journal in journals:
-        yield from _api_of(journal, READS)
+        yield from _api_of(journal, READS, shards)
         yield imported("stream", journal.account, f"{STORED}.{journal.subject}")
 
 
-def _makes() -> Iterator[str]:
+def _makes(shards: int) -> Iterator[str]:
     for journal in JOURNALS:
-        yield from _api_of(journal, (MAKES, CHANGES))
+        yield from _api_of(journal, (MAKES, CHANGES), shards)
 
 
-def _api_of(journal: JournalAccount, verbs: Iterable[str]) -> Iterator[str]:
+def _api_of(journal: JournalAccount, verbs: Iterable[str], shards: int) -> Iterator[str]:
     """Yield imports of JetStream's API for this journal, under its second name."""
-    for verb in verbs:
-        yield imported("service", journal.account, f"{JETSTREAM}.{verb}.{journal.stream}", f"{API}.{verb}.{journal.stream}")
+    for verb, stream in _requests(journal, verbs, shards):
+        yield imported("service", journal.account, f"{JETSTREAM}.{verb}.{stream}", f"{API}.{verb}.{stream}")
 
 
 def _announced_controls() -> str:

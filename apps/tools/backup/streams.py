@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from adapters import journalcopy, subjects
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, open_journal
 from adapters.jetstream import ensure_stream, stream_state
-from adapters.journalcopy import STREAMS as STREAMS
+from adapters.order_streams import SHARDS, shards_of
 from apps.tools.backup.file import Heading, Seal, Writer, entries, heading_of, sealed
 from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head
@@ -66,18 +66,19 @@ class NotEmpty(Exception):
 
 async def size(client: Client) -> int:
     """Return the number of commits in all streams."""
-    states = [await stream_state(client, name) for name in STREAMS]
+    states = [await stream_state(client, name) for name in journalcopy.streams(await shards_of(client))]
     return sum(state.messages for state in states if state)
 
 
 async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, replace: bool = False) -> Seal:
     """Write all journals as of now, with services running or not, then verify the file. Corrupt, Unavailable, OSError."""
-    states = {name: await stream_state(client, name) for name in STREAMS}
+    streams = journalcopy.streams(await shards_of(client))
+    states = {name: await stream_state(client, name) for name in streams}
     heading = Heading(1, at_ns, {name: state.max_bytes for name, state in states.items() if state})
     done = 0
     with Writer(path, heading, replace=replace) as file:
         for name in heading.max_bytes:
-            async for batch in journalcopy.out_of(client, name, STREAMS[name]):
+            async for batch in journalcopy.out_of(client, name, streams[name]):
                 for message in batch:
                     file.write(name, message)
                 done += len(batch)
@@ -94,13 +95,16 @@ async def bring_back(
     `client` creates the streams and reads; `writers` has, for each stream, the connection that may write it.
     `revoke` makes the event, from the head of the journal of access, that revokes the restored keys; None keeps them.
     """
-    heads = await copy.verified()
-    for name in STREAMS:
+    heads, max_bytes = await copy.verified(), await copy.max_bytes()
+    shards = journalcopy.shards_in(max_bytes)
+    streams = journalcopy.streams(shards)
+    for name in streams:
         state = await stream_state(client, name)
         if state is not None and state.messages:
             raise NotEmpty(f"the stream {name} holds {state.messages} commits")
-    for name, max_bytes in (await copy.max_bytes()).items():
-        await ensure_stream(client, name, [STREAMS[name]], max_bytes)
+    for name, most in max_bytes.items():
+        several = shards > 1 and name.startswith(subjects.ORDER_STREAM)
+        await ensure_stream(client, name, [streams[name]], most, metadata={SHARDS: str(shards)} if several else {})
     done = 0
     async with contextlib.aclosing(copy.messages()) as batches:
         async for stream, messages in batches:
@@ -110,7 +114,7 @@ async def bring_back(
     expected = {stream: dict(of) for stream, of in heads.items()}
     if revoke is not None and subjects.ACCESS_STREAM in expected:  # first: reading back takes time, and may be interrupted
         expected[subjects.ACCESS_STREAM] |= await _revoke(client, writers[subjects.ACCESS_STREAM], revoke)
-    await _compare(client, expected)
+    await _compare(client, expected, streams)
     return heads
 
 
@@ -123,11 +127,11 @@ async def _revoke(client: Client, writer: Client, revoke: Callable[[Head], Acces
     return {ACCESS_JOURNAL.subject: await journal.append(ACCESS_COMMITS.encode(0, head.n + 1, (revoke(head),)), head)}
 
 
-async def _compare(client: Client, copied: Heads) -> None:
+async def _compare(client: Client, copied: Heads, streams: Mapping[str, str]) -> None:
     """Read the streams back: every chain must end at the head in the copy."""
     for name, heads in copied.items():
         chains = journalcopy.Chains()
-        async for batch in journalcopy.out_of(client, name, STREAMS[name]):
+        async for batch in journalcopy.out_of(client, name, streams[name]):
             for message in batch:
                 chains.take(message)
         if chains.heads != heads:

@@ -12,15 +12,18 @@ from apps.tools.history.fold import book_at
 from apps.tools.history.program import answer
 from config.loading import load_oms
 from config.settings import OmsSettings
+from domain.shards import Shards
 
 
 def main(account: str, seq: int) -> NoReturn:
     """Print the positions."""
 
     async def positions(settings: OmsSettings, client: Client) -> bytes:
-        journal = await journals.order_journal(client, settings.journal.shard)
-        directory = settings.service.data_dir
-        book = await book_at(journal, seq, Books(directory) if directory is not None else None)
+        shards, directory = Shards(settings.nats.shards), settings.service.data_dir
+        shard = shards.of(account)
+        journal = await journals.order_journal(client, shard, shards.count)
+        books = None if directory is None else Books(directory, shard if shards.count > 1 else None)
+        book = await book_at(journal, seq, books)
         return encode(book.of(account))
 
     answer(load_oms, "past", positions)

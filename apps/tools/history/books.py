@@ -30,8 +30,9 @@ _DECODER: Final = decoder(list[Position])
 class Books:
     """The saved books, each in a directory named after its sequence. A lost or damaged one is skipped."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self._directory = data_dir / DIRECTORY
+    def __init__(self, data_dir: Path, shard: int | None = None) -> None:
+        """`shard`: the one that the books are of, where there are several."""
+        self._directory = data_dir / DIRECTORY / ("" if shard is None else f"shard-{shard}")
         self._files = FileSnapshots(self._directory)
 
     async def newest(self, journal: Journal, until: int) -> tuple[Head, PositionBook]:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from nats.aio.client import Client
+
 from adapters import bus
 from adapters.clock import SystemClock
 from adapters.codec import encode
@@ -19,11 +21,12 @@ from apps.runtime import helper_process, program_logs
 from apps.runtime.exit_codes import Exit
 from apps.tools.history.books import Books
 from apps.tools.reconcile import venues as at_venues
-from apps.tools.reconcile.positions import reconcile
+from apps.tools.reconcile.positions import reconcile, together
 from apps.tools.reconcile.venues import Kept
 from config.loading import load_exeq, load_oms
 from config.settings import ExeqSettings, OmsSettings
 from domain.ports import Corrupt, Unavailable
+from domain.shards import Shards
 from domain.values import use_exact_arithmetic
 
 VALKEY_TIMEOUT_MS = 5_000.0
@@ -55,14 +58,15 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     done: list[VenuePass] = []
     try:
-        journal = await journals.order_journal(client)
-        directory = settings.service.data_dir
-        kept = Kept(directory, SystemClock()) if directory is not None else None
-        for venue in venues:
-            try:
-                done.append(await at_venues.reconcile(client, journal, venue, write=True, kept=kept))
-            except Unavailable as trouble:
-                print(trouble, file=sys.stderr)
+        directory, shards = settings.service.data_dir, settings.nats.shards
+        for shard in range(shards):
+            journal = await journals.order_journal(client, shard, shards)
+            kept = Kept(directory, SystemClock(), shard if shards > 1 else None) if directory is not None else None
+            for venue in venues:
+                try:
+                    done.append(await at_venues.reconcile(client, journal, venue, write=True, kept=kept, shard=shard))
+                except Unavailable as trouble:
+                    print(trouble, file=sys.stderr)
     finally:
         await client.close()
     return done
@@ -70,19 +74,28 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
 
 async def _positions(settings: OmsSettings) -> PositionsPass:
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
+    try:
+        return together([await _positions_of(settings, client, shard) for shard in range(settings.nats.shards)])
+    finally:
+        await client.close()
+
+
+async def _positions_of(settings: OmsSettings, client: Client, shard: int) -> PositionsPass:
+    """Reconcile the positions of the accounts of one shard."""
+    shards, directory = settings.nats.shards, settings.service.data_dir
     valkey = ValkeyPositions.at(
         str(settings.valkey.url),
         database=settings.valkey.db,
         position_ttl_sec=settings.valkey.position_ttl_sec,
         timeout_ms=VALKEY_TIMEOUT_MS,
+        shards=Shards(shards),
+        shard=shard,
     )
     try:
-        journal = await journals.order_journal(client, settings.journal.shard)
-        directory = settings.service.data_dir
-        return await reconcile(journal, valkey, Books(directory) if directory is not None else None)
+        journal = await journals.order_journal(client, shard, shards)
+        return await reconcile(journal, valkey, Books(directory, shard if shards > 1 else None) if directory is not None else None)
     finally:
         await valkey.close()
-        await client.close()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Reconciliation of the stored positions that readers see with the journal. Nothing is printed here."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from apps.oms.reconciliation import PositionsPass
@@ -31,6 +32,14 @@ async def reconcile(journal: Journal, positions: Positions, books: Books | None 
         raise Unavailable(f"the stored positions still differ, {left.differences[0]} first: another program writes them")
     wrong = {(difference.account, difference.symbol) for difference in found.differences}
     return PositionsPass(found.seq, len(again.book.positions), tuple(found.differences[:DIFFERENCES_TOLD_MAX]), len(wrong))
+
+
+def together(passes: Sequence[PositionsPass]) -> PositionsPass:
+    """Return the result of all shards. Sequences of different shards cannot be compared, so it then has none."""
+    if len(passes) == 1:
+        return passes[0]
+    differences = tuple(difference for each in passes for difference in each.differences)
+    return PositionsPass(0, sum(each.positions for each in passes), differences, sum(each.repaired for each in passes))
 
 
 async def _begun(journal: Journal, books: Books | None, until: int) -> Rebuilt:

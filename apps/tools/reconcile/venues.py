@@ -68,6 +68,7 @@ class VenueReading:
         self.began = head.seq
         self._client = client
         self._journal = journal
+        self.shard = shard
         self._subject = subjects.session(comparison.view.venue, shard)
 
     async def advance(self) -> None:
@@ -110,8 +111,9 @@ class VenueReading:
 class Kept:
     """The state of the last pass for each venue, in files of the service. Without it, and once a day, everything is read again."""
 
-    def __init__(self, data_dir: Path, clock: Clock) -> None:
-        self._files = FileSnapshots(data_dir / DIRECTORY)
+    def __init__(self, data_dir: Path, clock: Clock, shard: int | None = None) -> None:
+        """`shard`: the one that is compared, where there are several."""
+        self._files = FileSnapshots(data_dir / DIRECTORY / ("" if shard is None else f"shard-{shard}"))
         self._clock = clock
 
     async def begun(self, journal: Journal, venue: str) -> tuple[KeptState, Head] | None:
@@ -134,7 +136,7 @@ class Kept:
             self._files.store(venue, _SCHEMA, head, encode(state))
 
 
-async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool, kept: Kept | None = None) -> VenuePass:
+async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool, kept: Kept | None = None, shard: int = 0) -> VenuePass:
     """Compare a venue with the journal. Only differences found twice count; `write` repairs and compares again. Corrupt, Unavailable.
 
     With `kept` it continues from the end of the last pass. A new report about an order that was closed and agreed makes it start again.
@@ -143,7 +145,7 @@ async def reconcile(client: Client, journal: Journal, venue: str, *, write: bool
     state, head = begun or (None, Head())
     comparison, keep = Comparison(venue, state.comparison if state else None), frozenset[str]()
     for _ in range(1 + ANEW_MAX):
-        reading = VenueReading(client, journal, comparison, head)
+        reading = VenueReading(client, journal, comparison, head, shard)
         done = await _passed(client, reading, write)
         if not (touched := comparison.touched - keep):
             break
@@ -166,7 +168,7 @@ async def _passed(client: Client, reading: VenueReading, write: bool) -> VenuePa
     if not (write and wanted) or comparison.touched:
         return done
     for begin in range(0, len(wanted), REPAIRED_AT_ONCE_MAX):
-        await _repair(client, wanted[begin : begin + REPAIRED_AT_ONCE_MAX])
+        await _repair(client, reading.shard, wanted[begin : begin + REPAIRED_AT_ONCE_MAX])
     left = await _differ(reading)
     return msgspec.structs.replace(done, as_of_seq=reading.head.seq, repaired=len(wanted), left=tuple(left))
 
@@ -182,7 +184,7 @@ async def _differ(reading: VenueReading) -> list[OrderDifference]:
     return standing(first, reading.comparison.differences())
 
 
-async def _repair(client: Client, wanted: Sequence[OrderDifference]) -> None:
+async def _repair(client: Client, shard: int, wanted: Sequence[OrderDifference]) -> None:
     """Send repairs. They are idempotent: trades are known by their ids, and a closed route stays closed."""
     commands: list[BookReport | DoubtRoute] = []
     for difference in wanted:
@@ -192,9 +194,13 @@ async def _repair(client: Client, wanted: Sequence[OrderDifference]) -> None:
             commands.append(DoubtRoute(order_id=difference.order_id, route_id=difference.about, reason=difference.doubt, anyway=True))
         elif difference.cancel is not None:
             cancel = difference.cancel
-            await bus.publish(client, subjects.requests(cancel.venue, cancel.shard), encode([SentRequest("cancel", cancel)]))
+            await bus.publish(
+                client,
+                subjects.requests(cancel.venue, shard),
+                encode([SentRequest("cancel", msgspec.structs.replace(cancel, shard=shard))]),
+            )
     if commands:
-        reply = await bus.request(client, subjects.commands(0), encode(commands), ASK_TIMEOUT_S)
+        reply = await bus.request(client, subjects.commands(shard), encode(commands), ASK_TIMEOUT_S)
         refused = [answer.code for answer in _COMMANDS.decode(reply) if not answer.ok]
         if refused:
             raise Unavailable(f"oms did not book {len(refused)} of {len(commands)} repairs: {refused[0]}")

@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 import httpx
+from nats.aio.client import Client
 
 from adapters import bus
 from adapters.codec import encode
@@ -14,12 +15,13 @@ from apps.http import tls
 from apps.runtime import helper_process, program_logs
 from apps.runtime.exit_codes import Exit
 from apps.tools.verify.places import Places, opened
-from apps.tools.verify.report import VerificationReport
+from apps.tools.verify.report import VerificationReport, together
 from apps.tools.verify.run import verify
 from config.loading import load_oms
 from config.sections import TlsSection
 from config.settings import OmsSettings
 from domain.ports import Corrupt, Unavailable
+from domain.shards import Shards
 from domain.values import use_exact_arithmetic
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
@@ -43,14 +45,18 @@ def main() -> NoReturn:
 async def _verify(settings: OmsSettings) -> VerificationReport:
     client = await bus.connect(settings.nats.url, "verify", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     try:
-        journal = await journals.order_journal(client, settings.journal.shard)
-        async with opened(_places(settings), client, tls.context_to_peers(settings)) as sides:
-            return await verify(journal, sides)
+        return together([await _verify_shard(settings, client, shard) for shard in range(settings.nats.shards)])
     finally:
         await client.close()
 
 
-def _places(settings: OmsSettings) -> Places:
+async def _verify_shard(settings: OmsSettings, client: Client, shard: int) -> VerificationReport:
+    journal = await journals.order_journal(client, shard, settings.nats.shards)
+    async with opened(_places(settings, shard), client, tls.context_to_peers(settings)) as sides:
+        return await verify(journal, sides)
+
+
+def _places(settings: OmsSettings, shard: int) -> Places:
     service, in_questdb = settings.service, settings.fills == "questdb"
     has_tls = isinstance(settings.access.tls, TlsSection)  # then only the name in the certificate is good
     return Places(
@@ -60,7 +66,8 @@ def _places(settings: OmsSettings) -> Places:
         oms_key=_key(os.environ.get(helper_process.OMS_KEY, "")),
         oms=settings.peers.oms_url if has_tls else f"http://{ANY_ADDRESS.get(service.host, service.host)}:{service.port}",
         data_dir=service.data_dir,
-        shard=settings.journal.shard,
+        shards=Shards(settings.nats.shards),
+        shard=shard,
     )
 
 

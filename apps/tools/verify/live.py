@@ -36,8 +36,10 @@ class Live(Protocol):
 class LiveOrders:
     """The open orders; closed ones are checked in the store. An order that changes is requested again until both versions match."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, shard: int | None = None) -> None:
+        """`shard`: the one whose orders are compared, where there are several."""
         self._live = live
+        self._shard = shard
         self._shown: set[str] = set()
 
     async def compare(self, fold: JournalFold) -> CheckLine:
@@ -48,7 +50,7 @@ class LiveOrders:
     async def _shown_ones(self, fold: JournalFold) -> str:
         async for page in self._live.open():
             await fold.catch_up()
-            for view in page:
+            for view in (view for view in page if self._shard is None or view["shard"] == self._shard):
                 self._shown.add(view["order_id"])
                 if found := await self._met(fold, view):
                     return found

@@ -17,12 +17,13 @@ from adapters.sqlite import SqliteFills
 from adapters.subjects import order_subject
 from adapters.valkey import DATABASE, ValkeyPositions
 from adapters.watermark import DIRECTORY, FileWatermark
-from apps.connections.stores import FILLS_FILE, ORDERS_FILE
+from apps.connections.stores import FILLS_FILE, orders_file
 from apps.http.tls import needed_for
 from apps.stack.ports import ALL_PORTS
 from apps.tools.verify.controls import ACCESS_KIND, CONTROLS_KIND, ControlsSide, Kind
 from apps.tools.verify.live import OmsReads
 from apps.tools.verify.run import Sides
+from domain.shards import ONE_SHARD, Shards
 
 VALKEY_TIMEOUT_MS: Final = 5_000.0
 OMS_TIMEOUT_S: Final = 10.0
@@ -41,7 +42,9 @@ class Places(msgspec.Struct, frozen=True, kw_only=True):
     oms_key: httpx.Auth | None = None
     """The key for oms, where it needs one."""
     data_dir: Path | None = None
+    shards: Shards = ONE_SHARD
     shard: int = 0
+    """The one whose journal is compared."""
 
 
 @asynccontextmanager
@@ -51,12 +54,16 @@ async def opened(places: Places, client: Client, verify: ssl.SSLContext | bool =
     `verify` checks the certificate of oms if its address is https.
     """
     async with AsyncExitStack() as exits:
-        sides = Sides(controls=_side(client, CONTROLS_KIND, FOLLOWERS, places), access=_side(client, ACCESS_KIND, KEY_FOLLOWERS, places))
+        sides = Sides(shards=places.shards, shard=places.shard)
+        if places.shard == 0:
+            sides.controls = _side(client, CONTROLS_KIND, FOLLOWERS, places)
+            sides.access = _side(client, ACCESS_KIND, KEY_FOLLOWERS, places)
         if places.data_dir is not None:
             sides.mark = FileWatermark(places.data_dir / DIRECTORY, order_subject(places.shard)).read
-            sides.orders = SqliteOrderStore(places.data_dir / ORDERS_FILE).picture
+            sides.orders = SqliteOrderStore(places.data_dir / orders_file(places.shard, places.shards.count)).picture
         if places.valkey:
-            positions = ValkeyPositions.at(places.valkey, database=places.valkey_db, timeout_ms=VALKEY_TIMEOUT_MS)
+            of_shard = {"shards": places.shards, "shard": places.shard}
+            positions = ValkeyPositions.at(places.valkey, database=places.valkey_db, timeout_ms=VALKEY_TIMEOUT_MS, **of_shard)  # type: ignore[arg-type]
             exits.push_async_callback(positions.close)
             sides.positions = positions
         if fills := _fills(places):
@@ -78,6 +85,7 @@ def _side(client: Client, kind: Kind, followers: Sequence[str], places: Places) 
 
 
 def _fills(places: Places) -> QuestDbFills | SqliteFills | None:
+    shard = places.shard if places.shards.count > 1 else None
     if places.questdb_pg:
-        return QuestDbFills(places.questdb_pg)
-    return SqliteFills(places.data_dir / FILLS_FILE) if places.data_dir is not None else None
+        return QuestDbFills(places.questdb_pg, shard)
+    return SqliteFills(places.data_dir / FILLS_FILE, shard) if places.data_dir is not None else None

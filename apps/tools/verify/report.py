@@ -1,6 +1,6 @@
 """The report of a verification: a line for each check, in the order of the checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -36,6 +36,13 @@ class VerificationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 Tell = Callable[[CheckLine], None]
 """Called with each check as soon as it is done."""
+
+
+def together(reports: Sequence[VerificationReport]) -> VerificationReport:
+    """Return the report of all shards. Sequences of different shards cannot be compared, so it then has none."""
+    if len(reports) == 1:
+        return reports[0]
+    return report_of([check for report in reports for check in report.checks], 0)
 
 
 def report_of(checks: list[CheckLine], as_of_seq: int) -> VerificationReport:

@@ -16,11 +16,13 @@ from apps.tools.verify.live import NAME as LIVE
 from apps.tools.verify.live import Live, LiveOrders
 from apps.tools.verify.orders import NAME as ORDERS
 from apps.tools.verify.orders import StoredOrdersView
+from apps.tools.verify.own_orders import OwnOrders
 from apps.tools.verify.positions import NAME as POSITIONS
 from apps.tools.verify.positions import StoredPositions
 from apps.tools.verify.report import CheckLine, Tell, VerificationReport, report_of
 from domain.audit.journal_audit import Violation
 from domain.ports import Corrupt, Fills, Head, Journal, Missing, Positions, StoredPicture, Unavailable
+from domain.shards import ONE_SHARD, Shards
 
 JOURNAL: Final = "journal"
 LIVES: Final = "orders"
@@ -40,6 +42,9 @@ class Sides(msgspec.Struct, kw_only=True):
     live: Live | None = None
     controls: ControlsSide | None = None
     access: ControlsSide | None = None
+    shards: Shards = ONE_SHARD
+    shard: int = 0
+    """The one whose journal this is. Controls and access are of all shards, and are compared with the first."""
 
 
 class View(Protocol):
@@ -59,9 +64,10 @@ async def verify(
     """Read the journal once and compare the views. Unavailable if the journal itself cannot be read."""
     mark, found = _mark(sides)
     table = FillsTable(sides.fills) if sides.fills is not None else None
-    fold = JournalFold(journal, mark, progress, [table] if table else ())
+    own = OwnOrders(sides.shards, sides.shard) if sides.shards.count > 1 else None
+    fold = JournalFold(journal, mark, progress, [each for each in (table, own) if each is not None])
     try:
-        return await Verification(fold, sides, table, tell, found).run()
+        return await Verification(fold, sides, table, tell, found, own).run()
     finally:
         fold.close()
 
@@ -77,12 +83,13 @@ def _mark(sides: Sides) -> tuple[Head | None, str]:
 class Verification:
     """One run of a verification, with its checks in order."""
 
-    def __init__(self, fold: JournalFold, sides: Sides, table: FillsTable | None, tell: Tell, found: str) -> None:
+    def __init__(self, fold: JournalFold, sides: Sides, table: FillsTable | None, tell: Tell, found: str, own: OwnOrders | None) -> None:
         self._fold = fold
         self._sides = sides
         self._table = table
         self._tell = tell
         self._found_at_mark = found
+        self._own = own
         self._checks: list[CheckLine] = []
 
     async def run(self) -> VerificationReport:
@@ -93,7 +100,7 @@ class Verification:
             for name in (LIVES, ORDERS, POSITIONS, FILLS, LIVE):
                 if name not in {check.name for check in self._checks}:
                     self._done(CheckLine(name, "not_looked_at", {}, "the journal cannot be read to its end"))
-        for name, side in ((CONTROLS, self._sides.controls), (ACCESS, self._sides.access)):
+        for name, side in ((CONTROLS, self._sides.controls), (ACCESS, self._sides.access)) if self._sides.shard == 0 else ():
             self._done(await self._controls(name, side))
         return report_of(self._checks, self._fold.head.seq)
 
@@ -105,7 +112,9 @@ class Verification:
         found = await self._views(end)
         await fold.advance(end)
         found.append(await self._compared(FILLS, table))
-        found.append(await self._compared(LIVE, LiveOrders(live) if live is not None else None))
+        found.append(
+            await self._compared(LIVE, LiveOrders(live, self._sides.shard if self._own is not None else None) if live is not None else None)
+        )
         for check in (await self._journal(), self._lives(), *found):
             self._done(check)
 
@@ -179,10 +188,13 @@ class Verification:
     def _lives(self) -> CheckLine:
         audit = self._fold.audit
         found = next((str(violation) for violation in audit.violations if violation.name not in OF_THE_CHAIN), "")
+        found = found or (self._own.found if self._own is not None else "")
         counts: dict[str, int | str] = {"orders": len(audit.clients), "trades": len(audit.trades), "positions": len(audit.book.positions)}
         return CheckLine(LIVES, "different" if found else "ok", counts, found)
 
     def _done(self, check: CheckLine) -> None:
+        if self._own is not None:
+            check = msgspec.structs.replace(check, name=f"{check.name} {self._sides.shard}")
         self._checks.append(check)
         self._tell(check)
 
