@@ -34,6 +34,11 @@ class ParentCommands:
         self._commits = commits
         self._landed = landed
 
+    @property
+    def failures(self) -> int:
+        """How often the rules of a parent failed with an error."""
+        return self._algos.failures
+
     def execute(self, command: AlgoCommand, then: Then) -> None:
         """Decide and apply now; call `then` after the ack. Unavailable at once while memory may be stale."""
         commits = self._commits()

@@ -137,11 +137,6 @@ class ShardHost:
         return self._lists.failures
 
     @property
-    def algo_failures(self) -> int:
-        """How often the rules of a parent failed with an error."""
-        return self._algos.failures
-
-    @property
     def ready(self) -> bool:
         return self._commits is not None and self._commits.trusted
 

@@ -84,5 +84,5 @@ class AlgoUpkeep:
         yield gauge("oms_algos_open", "Algos that have not ended", sum(not parent.closed for parent in parents))
         alerts = sum(parent.alert and not parent.closed for parent in parents)
         yield gauge("oms_algos_alert", "Open algos that a person should look at", alerts)
-        yield counter("oms_algo_rules_failed", "Errors in the rules of algos: a cancel may be missing", self._host.algo_failures)
+        yield counter("oms_algo_rules_failed", "Errors in the rules of algos: a cancel may be missing", self._host.parents.failures)
         yield counter("oms_algos_asked_again", "Cancels of children that were repeated after a refusal", self.repeated)

@@ -340,7 +340,7 @@ async def test_rules_that_fail_cost_no_event_its_place_in_the_journal(monkeypatc
         with monkeypatch.context() as broken:
             broken.setattr("apps.journal.algo_reactions.follows", lambda *args, **more: 1 // 0)
             await desk.fill(1, "1")
-        assert (house.host.algo_failures, events_of(log)[-1]) == (1, ["OrderFilled"])
+        assert (house.host.parents.failures, events_of(log)[-1]) == (1, ["OrderFilled"])
         assert (await desk.view())["cum_quantity"] == 1
         assert house.host.parents.look_at(house.host.book.parents.by_id[desk.algo_id]) == 1
         assert (await desk.view())["status"] == "done"
