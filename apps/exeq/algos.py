@@ -64,6 +64,8 @@ class Algos:
         self._waits: dict[str, _Wait] = {}
         self._behind = ""
         """The parent that is looked at first, because the last look was full before it."""
+        self._requested: list[str] = []
+        """Whom the last look was about."""
         self._cancelled: dict[str, int] = {}
         """The children whose cancel was requested, and when (steady ns)."""
 
@@ -77,7 +79,12 @@ class Algos:
                 self._executor.ask_soon(commands)
 
     def look(self, now_ns: int) -> list[Command]:
-        """Return what oms is to record now."""
+        """Return what oms is to record now.
+
+        Nothing while the requests of an earlier look are under way: when risk is slow, slices may not take the room of routes to oms.
+        """
+        if any(map(self._executor.asks, self._requested)):
+            return []
         parents, commands, looked_at = self._executions.parents.by_id, list[Command](), 0
         for algo_id in self._in_turn():
             parent = parents[algo_id]
@@ -94,6 +101,7 @@ class Algos:
             self._waits = {algo_id: wait for algo_id, wait in self._waits.items() if algo_id in parents}
         open_children = {child.order_id for parent in parents.values() for child in parent.open_children} if self._cancelled else set()
         self._cancelled = {order_id: at for order_id, at in self._cancelled.items() if order_id in open_children}
+        self._requested = [command.order_id for command in commands]
         return commands
 
     def _in_turn(self) -> list[str]:

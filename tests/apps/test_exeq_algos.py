@@ -363,3 +363,14 @@ def test_a_look_that_is_full_leaves_the_others_to_the_next_one(monkeypatch: pyte
     desk.clock.now = START
     looks = [[command.order_id for command in desk.algos.look(START + n * 50_000_000)] for n in range(5)]
     assert looks == [[ALGO_ID, "p-2"], ["p-3", "p-4"], ["p-5"], [], [ALGO_ID, "p-2"]]
+
+
+def test_while_the_requests_of_one_look_are_under_way_the_next_one_asks_for_nothing() -> None:
+    desk = twap()
+    desk.at(0)
+    first = next(event for event in desk.events if isinstance(event, a.AlgoSubmitted))
+    desk.executions.apply(msgspec.structs.replace(first, order_id="p-2", terms=msgspec.structs.replace(first.terms, algo_id="p-2")))
+    desk.busy = {ALGO_ID}
+    assert desk.algos.look(START + 100_000_000) == []
+    desk.busy = set()
+    assert [command.order_id for command in desk.algos.look(START + 150_000_000)] == ["p-2"]
