@@ -142,6 +142,8 @@ class ShardOwnership:
                 self._replaced = True
         elif unit and (not mine or epoch):
             self._life_at = now
+            if epoch != self.epoch:
+                self._released = None  # another unit is taking the released shard
 
     def commit(self, n: int, now: int) -> None:
         """Note the newest commit of the journal, seen or appended."""

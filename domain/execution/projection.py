@@ -98,8 +98,7 @@ class Executions:
     def state(self) -> ExecutionsState:
         """Return the state to be encoded before the next event. An order taken from the queue is still waiting for its route."""
         waiting, working, routed = tuple(self._waiting.values()), tuple(self.working.values()), tuple(self.routed.values())
-        best, parents = tuple(self.held.best.items()), tuple(self.parents.by_id.values())
-        return ExecutionsState(waiting, working, routed, tuple(self._aside), best, parents, self.parents.children())
+        return ExecutionsState(waiting, working, routed, tuple(self._aside), tuple(self.held.best.items()), *self.parents.state())
 
     def restore(self, state: ExecutionsState) -> None:
         """Continue from a state, in an empty fold. Nothing of it is sent: it may have been sent before."""

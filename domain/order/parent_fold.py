@@ -95,6 +95,9 @@ _CHANGES: Final[dict[type[e.Event], Callable[[Any, a.Parent], None]]] = {
 }
 
 
+_OWN: Final = frozenset(a.ALGO_EVENTS)
+
+
 def child_changed(parent: a.Parent, event: e.OrderEvent) -> None:
     """Apply an event of one of its children to the parent."""
     match event:
@@ -156,17 +159,19 @@ class Parents:
     def __init__(self) -> None:
         self.by_id: dict[str, a.Parent] = {}
         self._of: dict[str, str] = {}
+        self._children: dict[str, list[str]] = {}
+        """The orders of each parent, so that its end costs no look at those of all others."""
 
     def concerns(self, event: e.OrderEvent) -> bool:
         """Return whether the event is a known parent's, or of one of its children. Cheap: it is asked of every event."""
-        return event.order_id in self._of or type(event) in _CHANGES or type(event) is a.AlgoSubmitted
+        return type(event) in _OWN or event.order_id in self._of
 
     def apply(self, event: e.OrderEvent) -> a.Parent | None:
         """Apply the event; return its parent, or None if it concerns none."""
         if isinstance(event, a.AnyAlgoEvent):
             parent = self.by_id[event.order_id] = evolve(self.by_id.get(event.order_id), event)
             if isinstance(event, a.AlgoSliced) and event.child:
-                self._of[event.child] = event.order_id
+                self._adopt(event.child, event.order_id)
             return parent
         if (algo_id := self._of.get(event.order_id)) is None or (found := self.by_id.get(algo_id)) is None:
             return None
@@ -179,14 +184,15 @@ class Parents:
         if parent is not None and parent.closed and not parent.open_children:
             self.forget(parent.algo_id)
 
-    def children(self) -> tuple[tuple[str, str], ...]:
-        """Return the orders of the parents: order, parent."""
-        return tuple(self._of.items())
+    def _adopt(self, child: str, algo_id: str) -> None:
+        self._of[child] = algo_id
+        self._children.setdefault(algo_id, []).append(child)
 
     def forget(self, algo_id: str) -> None:
         """Drop a parent with its children."""
         self.by_id.pop(algo_id, None)
-        self._of = {child: parent for child, parent in self._of.items() if parent != algo_id}
+        for child in self._children.pop(algo_id, ()):
+            self._of.pop(child, None)
 
     def state(self) -> tuple[tuple[a.Parent, ...], tuple[tuple[str, str], ...]]:
         """Return the parents, and the parent of each of their children."""
@@ -195,4 +201,6 @@ class Parents:
     def restore(self, parents: Iterable[a.Parent], children: Iterable[tuple[str, str]]) -> None:
         """Continue from kept parents and the parents of orders (`children`: order, parent)."""
         self.by_id = {parent.algo_id: parent for parent in parents}
-        self._of = dict(children)
+        self._of, self._children = {}, {}
+        for child, algo_id in children:
+            self._adopt(child, algo_id)

@@ -72,7 +72,7 @@ def test_pages_go_from_the_newest_to_the_oldest_by_account_and_state(opened: Mak
 
 def test_a_damaged_parent_is_not_taken_for_an_absent_one(tmp_path: Path) -> None:
     store = SqliteOrderStore(tmp_path / "orders.db")
-    save(store, a_parent("p-1", 1))
+    save(store, a_parent("p-1", 1, AlgoState.CANCELLED))
     store.close()
     with sqlite3.connect(tmp_path / "orders.db") as file:
         file.execute("UPDATE parents SET state = 'done' WHERE algo_id = 'p-1'")

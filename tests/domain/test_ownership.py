@@ -148,6 +148,13 @@ OWNED: Final = ["0 taken 5", "0 lease other 10"]
         ("for three seconds", FIRST, [*OWNED, f"0 beats 5 {THIRD}", f"2 released 9 {THIRD}", "5 beat", "5 look"], Duty.TAKE),
         ("a stop without an heir needs no silence", FIRST, [*OWNED, "0 beats 2", "2 released 9", "2 look"], Duty.TAKE),
         ("but has ranks", SECOND, [*OWNED, f"0 beats 2 {FIRST}", "2 released 9", "2.4 look"], Duty.WAIT),
+        ("another unit is taking it", SECOND, [*OWNED, "0 beats 2", "2 released 9", "2.1 lease third 12 0", "2.6 look"], Duty.WAIT),
+        (
+            "a late renewal of the owner takes nothing away",
+            FIRST,
+            [*OWNED, "0 beat", "1 released 9", "1 lease other 12", "1 look"],
+            Duty.TAKE,
+        ),
         ("a commit behind the release ends it", FIRST, [*OWNED, "0 beats 2", "2 released 9", "2 commit 10", "2.1 look"], Duty.WAIT),
         # An attempt
         ("while the journal is read nothing else is done", FIRST, [*OWNED, "0 beats 3", "3 take 11", "3 look"], Duty.WAIT),

@@ -81,6 +81,7 @@ class OwnerChecker:
 
     def _moves(self, shard: int, history: Sequence[tuple[float, OrderEvent]]) -> None:
         owner, heir, lost, used = "", "", dict[str, float](), set[int]()
+        took = dict[str, float]()
         for at, event in history:
             if isinstance(event, ShardReleased):
                 heir = event.to or "anyone"
@@ -92,8 +93,8 @@ class OwnerChecker:
                     self.world.violated("moved_without_a_fault", f"shard {shard}", f"from {owner} to {event.unit} at {at:.2f} s")
                 lost[owner] = at
                 if heir != event.unit:
-                    self._taken_back(shard, event.unit, at, lost)
-            owner, heir = event.unit, ""
+                    self._taken_back(shard, event.unit, at, lost, took)
+            owner, heir, took[event.unit] = event.unit, "", at
 
     def _explained(self, owner: str, at: float, used: set[int]) -> bool:
         """Whether a fault of the owner explains that it lost this shard. Each fault explains one move."""
@@ -111,9 +112,9 @@ class OwnerChecker:
                 until = max(until, outage.ended + TAKEN_WITHIN_S)
         return until
 
-    def _taken_back(self, shard: int, unit: str, at: float, lost: dict[str, float]) -> None:
+    def _taken_back(self, shard: int, unit: str, at: float, lost: dict[str, float], took: dict[str, float]) -> None:
         """Check that a unit takes a shard that it lost in the last minute only where no other unit could take it."""
-        if at - lost.get(unit, -BACK_S) >= BACK_S or self._began_again(unit, lost[unit]):
+        if at - lost.get(unit, -BACK_S) >= BACK_S or self._began_again(unit, took[unit]):
             return
         able = [other for other in self._healthy(at) if other != unit and at - lost.get(other, -BACK_S) >= BACK_S]
         if able:
@@ -121,7 +122,7 @@ class OwnerChecker:
             self.world.violated("taken_back", f"shard {shard}", f"by {unit}, {when:.1f} s after it lost it, and {able[0]} could take it")
 
     def _began_again(self, unit: str, since: float) -> bool:
-        """Whether a new process of the unit began since then, which does not remember what the old one lost."""
+        """Whether a new process of the unit began since then, which does not remember what the old one owned."""
         return any(fault.kind in ("crash", "clean stop") and fault.whom == unit and fault.ended >= since for fault in self.faults)
 
     def _healthy(self, at: float) -> Iterator[str]:
