@@ -136,9 +136,9 @@ class AlgoDoor:
         if denial is not None:
             raise untradable(denial)
 
-    def amended(self, parent: Parent, body: bytes, by: str) -> AmendAlgo:
+    def amended(self, parent: Parent, asked: AmendBody, by: str) -> AmendAlgo:
         """Return the command that makes these changes. Refusal 400, 422."""
-        asked, negative = read_amend(body), self._terms.may_be_negative(parent.symbol)
+        negative = self._terms.may_be_negative(parent.symbol)
         quantity = exact_number(asked.quantity, "quantity")
         limit_price: Decimal | None = exact_number(asked.limit_price, "limit_price", negative=negative)
         if asked.limit_price is not UNSET and limit_price is None:
@@ -195,9 +195,9 @@ def _changes(routes: APIRouter, algos: AlgoHandler, reads: AlgoReads, door: Algo
     @routes.patch("/algos/{algo_id}", **AMEND_DOC)
     async def amend_algo(algo_id: str, request: Request) -> Response:
         """Change an algo that has not ended: its quantity, limit price, end or parameters."""
-        caller = caller_of(request.scope)
+        caller, asked = caller_of(request.scope), read_amend(await request.body())
         parent = await reads.own(algo_id, caller)
-        await algos.amend(parent, door.amended(parent, await request.body(), caller.key_id))
+        await algos.amend(parent, door.amended(parent, asked, caller.key_id))
         return Exact(await reads.one(algo_id, caller))
 
     @routes.post("/algos/{algo_id}/pause", **HALT_DOC)

@@ -100,7 +100,8 @@ async def test_a_foreign_algo_is_refused_like_one_that_does_not_exist() -> None:
         await desk.submit()
         async with house.http(msgspec.structs.replace(ERIN, account="bob")) as stranger:
             for method, path in (("GET", ""), ("GET", "/slices"), ("GET", "/events"), ("DELETE", ""), ("POST", "/pause"), ("PATCH", "")):
-                refused = await stranger.request(method, f"/algos/{desk.algo_id}{path}")
+                body = {"quantity": 2} if method == "PATCH" else None
+                refused = await stranger.request(method, f"/algos/{desk.algo_id}{path}", json=body)
                 assert (refused.status_code, refused.json()["code"]) == (404, "algo_not_found")
             assert (await stranger.post("/algos", json=twap(house))).json()["code"] == "account_not_yours"
 
