@@ -81,7 +81,7 @@ class WantedStream(NamedTuple):
     metadata: Mapping[str, str] = MappingProxyType({})
 
 
-class OtherShards(Corrupt):
+class ShardsDiffer(Corrupt):
     """The order journal was created with another number of shards than is configured."""
 
 
@@ -115,7 +115,7 @@ async def durable_streams(chassis: Chassis[WriterSettings], client: Client, stre
 
 
 async def same_shards(client: Client, shards: int, *, follows: bool = False) -> None:
-    """Check that the order journal has this number of shards, or does not exist yet. Raises OtherShards, Unavailable.
+    """Check that the order journal has this number of shards, or does not exist yet. Raises ShardsDiffer, Unavailable.
 
     `follows`: wait for a journal of several shards until it exists, so that no service ever follows it by another number.
     """
@@ -123,7 +123,7 @@ async def same_shards(client: Client, shards: int, *, follows: bool = False) -> 
     if born is None and follows and shards > 1:
         raise Unavailable("the order journal does not exist yet")
     if born not in (None, shards):
-        raise OtherShards(f"nats.shards is {shards}, but the order journal was created with {born}")
+        raise ShardsDiffer(f"nats.shards is {shards}, but the order journal was created with {born}")
 
 
 def measure_rooms(chassis: Chassis[Any], client: Client, names: Sequence[str]) -> Callable[[], float]:

@@ -82,7 +82,6 @@ class ShardHost:
         """`replicas` of the journal: with several, memory is answered from only behind an acknowledged append.
 
         `rules`: what the rules of lists depend on. `bounds`: of parents.
-
         `feed` receives every durable commit, for readers in this process. `negative_prices`: symbols that may trade at zero and below.
         """
         self._feed = feed

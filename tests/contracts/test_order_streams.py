@@ -9,7 +9,7 @@ from adapters import bus
 from adapters.jetstream import ensure_stream
 from adapters.order_streams import SHARDS, shards_of
 from adapters.subjects import order_stream, order_stream_subject
-from apps.connections.journals import OtherShards, same_shards
+from apps.connections.journals import ShardsDiffer, same_shards
 from domain.ports import Unavailable
 from tests.live import LiveServer
 
@@ -34,7 +34,7 @@ async def made(client: Client, shards: int) -> None:
 async def test_a_journal_is_refused_with_another_number_of_shards(journal_server: Client, born: int, wanted: int) -> None:
     await made(journal_server, born)
     assert await shards_of(journal_server) == born
-    with pytest.raises(OtherShards, match=f"nats.shards is {wanted}, but the order journal was created with {born}"):
+    with pytest.raises(ShardsDiffer, match=f"nats.shards is {wanted}, but the order journal was created with {born}"):
         await same_shards(journal_server, wanted)
     await same_shards(journal_server, born, follows=True)
 
