@@ -301,4 +301,4 @@ def replace(
 
 
 REPLACE_FIELDS: Final = ("status", "order_id", "quantity", "price", "stop_price", "cum_quantity", "leaves_quantity", "seq")
-CANCEL_FIELDS: Final = ("status", "order_id", "client_order_id", "cum_quantity", "leaves_quantity", "seq", "cancelled", "pending")
+CANCEL_FIELDS: Final = ("status", "order_id", "client_order_id", "cum_quantity", "leaves_quantity", "seq", "cancelled", "pending", "algos")

@@ -13,7 +13,7 @@ from apps.http.query import refused, time_window
 from apps.http.route_scopes import OPERATE
 from apps.journal.shard_hosts import Hosts
 from apps.oms.accounts import Accounts
-from apps.oms.cancel import cancel, cancel_all
+from apps.oms.cancel import cancel, cancel_all, open_algos
 from apps.oms.openapi import (
     CANCEL_ALL_DOC,
     CANCEL_DOC,
@@ -161,7 +161,10 @@ def _changes(
         client_order_id: ClientOrderIdQuery | None = None,
         status: StatusQuery | None = None,
     ) -> Response:
-        """Cancel the open orders of an account that match every given filter. Closed orders do not change."""
+        """Cancel the open orders of an account that match every given filter. Closed orders do not change.
+
+        Without a client_order_id and a status the algos that match are cancelled too: they would send more orders.
+        """
         caller = caller_of(request.scope)
         if readable(caller, account) and not caller.owns(account):
             raise account_not_yours()
@@ -172,7 +175,8 @@ def _changes(
             raise Refusal(422, "unknown_symbol", detail, pointer="?symbol", within="query")
         wanted = OrderFilter(symbol=symbol, client_order_id=client_order_id, **_standing(status))
         chosen = [order for order in opened if wanted.takes(order) and side in (None, order.side)]
-        return Exact(await cancel_all(hosts, chosen, by=caller_of(request.scope).key_id))
+        algos = open_algos(hosts, account, symbol=symbol, side=side) if client_order_id is None and status is None else []
+        return Exact(await cancel_all(hosts, chosen, algos, by=caller_of(request.scope).key_id))
 
 
 def _accounts(routes: APIRouter, accounts: Accounts, reads: OrderReads) -> None:

@@ -12,6 +12,7 @@ from apps.oms.alpaca.order_body import read_order
 from domain.market.trading_hours import ALWAYS, Calendar
 from domain.risk.controls import KillThrown
 from domain.values import order_id_of
+from tests.apps.algo_desk import AlgoDesk
 from tests.apps.alpaca_house import AlpacaHouse, trading
 from tests.apps.submits import INSTRUMENTS
 from tests.given import denied
@@ -260,6 +261,16 @@ async def test_all_open_orders_are_cancelled_with_a_status_for_each() -> None:
         assert sorted(answer.json(), key=lambda each: ids.index(each["id"])) == [{"id": each, "status": 200} for each in ids]
         assert (await client.get("/v2/orders")).json() == []
         assert (await client.delete("/v2/orders")).json() == []
+
+
+async def test_a_cancel_of_all_orders_cancels_algos_first() -> None:
+    async with trading() as (house, client), house.oms.http() as native:
+        desk = AlgoDesk(house.oms, native)
+        await desk.submit()
+        await desk.spawn(1)
+        child = (await client.get("/v2/orders")).json()[0]["id"]
+        assert (await client.delete("/v2/orders")).json() == [{"id": child, "status": 200}]
+        assert (await desk.view())["status"] == "cancelled"
 
 
 async def names(client: Any, **query: Any) -> list[str]:

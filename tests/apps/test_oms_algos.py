@@ -190,6 +190,30 @@ async def test_a_cancelled_parent_ends_when_its_last_child_has() -> None:
         assert (await desk.view())["slices_done"] == 1
 
 
+@pytest.mark.parametrize("query", [{}, {"symbol": "BTCUSDT"}, {"side": "buy"}])
+async def test_a_cancel_of_all_orders_cancels_their_algo_first(query: dict[str, str]) -> None:
+    async with living() as (house, client):
+        desk = AlgoDesk(house, client)
+        await desk.submit()
+        await desk.spawn(1)
+        await desk.rest(1)
+        first = await client.delete("/orders", params={"account": "alice"} | query)
+        assert first.json() == {"cancelled": 0, "pending": 1, "algos": 1}
+        assert (await desk.view())["status"] == "ending"
+        assert not (await desk.spawn(2)).ok
+        again = await client.delete("/orders", params={"account": "alice"} | query)
+        assert again.json() == {"cancelled": 0, "pending": 0}
+
+
+@pytest.mark.parametrize("query", [{"side": "sell"}, {"account": "bob"}, {"status": "routed"}, {"client_order_id": "x"}])
+async def test_a_cancel_of_other_orders_leaves_an_algo_alone(query: dict[str, str]) -> None:
+    async with living() as (house, client):
+        desk = AlgoDesk(house, client)
+        await desk.submit()
+        assert (await client.delete("/orders", params={"account": "alice"} | query)).json() == {"cancelled": 0, "pending": 0}
+        assert (await desk.view())["status"] == "working"
+
+
 async def test_a_child_in_doubt_keeps_its_quantity_and_its_parent_from_its_end() -> None:
     # GRP-8
     async with living() as (house, client):

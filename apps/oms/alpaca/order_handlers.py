@@ -19,7 +19,7 @@ from apps.oms.alpaca.order_lookup import Named, OrderLookup
 from apps.oms.alpaca.orders import AlpacaOrder, order_of, status_of, submitted_order
 from apps.oms.alpaca.refusals import TRIGGERED, already, order_not_found, refused_order, triggered, untraded
 from apps.oms.alpaca.requests import NO_CONTENT, AlpacaReply, AlpacaRequest, flag_in, reply
-from apps.oms.cancel import cancel
+from apps.oms.cancel import cancel, cancel_algos, open_algos
 from apps.oms.metrics import OmsMetrics
 from apps.oms.reads import OrderReads
 from apps.oms.replace import FOLLOWING, ReplaceHandler
@@ -162,9 +162,10 @@ class AlpacaOrders:
         return reply(await self.cancel_open(request), 207)
 
     async def cancel_open(self, request: AlpacaRequest) -> list[dict[str, Any]]:
-        """Cancel every open order of the account; return a status for each. Refusal 503."""
+        """Cancel every open order of the account, and before them its algos; return a status for each order. Refusal 503."""
         await self._reads.proven_of(request.account)
         opened = [Named(order, order.generation) for order in self._hosts.of(request.account).orders.open_of(request.account)]
+        await cancel_algos(self._hosts, open_algos(self._hosts, request.account), by=request.caller.key_id)
         results = await asyncio.gather(*(self._cancel(each, request.caller.key_id) for each in opened), return_exceptions=True)
         statuses = []
         for each, result in zip(opened, results, strict=True):
