@@ -11,6 +11,7 @@ NATIVE: Final = frozenset(
     (
         "access",
         "admin",
+        "algos",
         "diagram",
         "docs",
         "equity",

@@ -270,7 +270,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
 
     monkeypatch.setattr("apps.stack.command.up", up)
     words = f"up --data-dir {tmp_path} --port-offset 100 --fresh --yes --fills sqlite --quotes q.csv --quotes-speed max --columns time=ts"
-    words += " --only-servers --no-guests --no-desk --topology services --access keys --market config --with s3,search"
+    words += " --only-servers --no-guests --no-desk --topology services --access keys --market config --with s3,search --shards 4"
     assert trade(words).exit_code == 3
     assert chosen == {
         "data_dir": tmp_path,
@@ -289,6 +289,7 @@ def test_up_passes_every_choice_on_and_ends_with_its_code(monkeypatch: pytest.Mo
         "desk": False,
         "market": "config",
         "extras": "s3,search",
+        "shards": 4,
     }
 
 

@@ -43,7 +43,7 @@ def accepted(head: Head) -> AccessAccepted:
 async def test_keys_are_revoked_before_the_restored_journals_are_read_back(fresh_nats: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The services may be started after a restore that was interrupted. The keys of another environment must not be valid there."""
 
-    async def interrupted(client: Client, copied: streams.Heads) -> None:
+    async def interrupted(client: Client, copied: streams.Heads, names: Mapping[str, str]) -> None:
         raise Interrupted
 
     monkeypatch.setattr(streams, "_compare", interrupted)
