@@ -39,7 +39,7 @@ def resting(stack: LiveStack, account: str) -> str:
         return answer["order_id"] if answer["status"] == "submitted" else None
 
     order_id = soon(submit)
-    soon(lambda: (route := shown(stack, order_id)["routes"]) and route[0]["venue_order_id"])
+    soon(lambda: next((route["venue_order_id"] for route in shown(stack, order_id)["routes"] if route["venue_order_id"]), None))
     return order_id
 
 
