@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import nats.errors
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 
 from domain.ports import Unavailable
 
@@ -23,12 +23,18 @@ WireError: Final = (OSError, nats.errors.Error)
 """The exceptions of the client if it cannot send."""
 
 
-class TlsKeepingClient(Client):
-    """The client, which refuses a server without TLS where the address says `tls://`.
+class CarefulClient(Client):
+    """The client, which refuses a server without TLS where the address says `tls://`, and closes what a failed attempt to connect opened.
 
     By itself it takes the server's word: a server that announces no TLS, or a machine in between that removes the announcement, would get
-    user and password in the clear.
+    user and password in the clear. And if a connection ends before the server's greeting, the client opens the next one over it, and the
+    socket of the first stays open until it is collected.
     """
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+        await super()._connect_to_server(s)
 
     def _connect_command(self) -> bytes:
         server = self._current_server
@@ -60,7 +66,7 @@ async def connect(url: str, name: str, *, closed: Callable[[], None], timeout_s:
     async def on_closed() -> None:
         closed()
 
-    client, address = TlsKeepingClient(), without_password(url)
+    client, address = CarefulClient(), without_password(url)
     try:
         await asyncio.wait_for(
             client.connect(

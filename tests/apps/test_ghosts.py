@@ -1,6 +1,7 @@
 """What could not be sent is not sent later over another connection, and a caller can ask whether all of it has left."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -11,6 +12,7 @@ from adapters import bus
 from apps.journal.publisher import Publisher
 from apps.runtime.chassis import cancelled
 from tests.live import LiveServer
+from tests.proxy import Proxy
 
 MORE_THAN_THE_KERNEL_TAKES = 64
 BLOCK = b"x" * 2**19
@@ -86,3 +88,21 @@ async def test_what_was_subscribed_before_a_flush_receives_what_others_send_afte
 
 async def _answer(message: Msg) -> None:
     await message.respond(b"here")
+
+
+async def test_attempts_to_reconnect_that_fail_leave_no_socket_open(fresh_nats: LiveServer) -> None:
+    """FAILURES 8. The way to the server takes connections and ends them before the greeting, as in the middle of a restart."""
+    with Proxy(fresh_nats.program.ports["nats"]) as proxy:
+        client = await bus.connect(proxy.url, "test", closed=lambda: None)
+        proxy.refuse()
+        gc.disable()  # a transport that nothing holds would be collected, and its socket closed with a warning
+        try:
+            await until(lambda: client._server_pool[0].reconnects > 3)
+            proxy.refuse(False)
+            await until(lambda: client.is_connected)
+            open_ = [each for each in gc.get_objects() if isinstance(each, asyncio.Transport) and not each.is_closing()]
+            peers = [peer[1] for each in open_ if (peer := each.get_extra_info("peername"))]
+            assert peers.count(proxy.port) == 1
+        finally:
+            gc.enable()
+            await client.close()
