@@ -36,6 +36,7 @@ def verified(stack: LiveStack) -> None:
     assert done.returncode == Exit.DONE, done.stdout + done.stderr
     names = [line.split(" OK")[0].rstrip() for line in done.stdout.splitlines()]
     assert [name for name in names if name.startswith("journal")] == [f"journal {shard}" for shard in range(SHARDS.count)]
+    assert [name for name in names if name.startswith(("controls", "access"))] == ["controls", "access"], "they are of all shards"
 
 
 def ended(stack: LiveStack, orders: dict[str, str]) -> dict[str, dict[str, Any]]:
