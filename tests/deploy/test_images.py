@@ -73,6 +73,15 @@ def test_a_services_image_runs_its_module_as_the_user_that_its_secrets_belong_to
     assert f"COPY config/backend/{name}/config.yaml /app/config/config.yaml\n" in text
 
 
+def test_no_two_dockerfiles_have_one_size() -> None:
+    """BuildKit takes a Dockerfile with the size and the time of the one before for the same file. A checkout writes many at one time.
+
+    So the image of exeq was once built from the Dockerfile of desk.
+    """
+    sizes = [(ROOT / "infra" / name / "Dockerfile").stat().st_size for name in IMAGES]
+    assert len(set(sizes)) == len(sizes)
+
+
 def test_a_unit_is_asked_on_the_ports_and_under_the_names_of_its_services() -> None:
     ports = [port for name in UNITED for port in (SERVICE_PORTS[name], SERVICE_PORTS[name] + METRICS_OFFSET)]
     asked = [str(SERVICE_PORTS[name]) for name in UNITED]
