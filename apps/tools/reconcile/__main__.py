@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import msgspec
 from nats.aio.client import Client
 
 from adapters import bus
@@ -64,7 +65,8 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
             kept = Kept(directory, SystemClock(), shards.number(shard)) if directory is not None else None
             for venue in venues:
                 try:
-                    done.append(await at_venues.reconcile(client, journal, venue, write=True, kept=kept, shard=shard))
+                    found = await at_venues.reconcile(client, journal, venue, write=True, kept=kept, shard=shard)
+                    done.append(msgspec.structs.replace(found, shard=shards.number(shard)))
                 except Unavailable as trouble:
                     print(trouble, file=sys.stderr)
     finally:
