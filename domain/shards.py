@@ -32,6 +32,14 @@ class Shards(msgspec.Struct, frozen=True, gc=False):
             return None
         return shard if shard < self.count and id_[:2] == f"{shard:02x}" else None
 
+    def name(self, shard: int) -> str:
+        """Return the name of a shard's tasks and checks; empty where there is only one."""
+        return f"shard {shard}" if self.count > 1 else ""
+
+    def number(self, shard: int) -> int | None:
+        """Return the number under which a store keeps the rows and files of a shard; None where there is only one."""
+        return shard if self.count > 1 else None
+
     def field(self, account: str) -> dict[str, int]:
         """Return the field of an answer that says of which shard its sequence is; nothing where there is only one."""
         return {"shard": self.of(account)} if self.count > 1 else {}

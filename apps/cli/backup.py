@@ -22,6 +22,7 @@ from apps.cli.connection import connected
 from apps.cli.options import DataDir, PortOffset
 from apps.cli.progress import progress_of
 from apps.cli.trouble import Refused, Unreachable, WrongUsage
+from apps.stack.directory import shards_of
 from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head, Unavailable
 
@@ -81,7 +82,7 @@ def restore(
     keys in it are revoked: who may trade in the one environment may not trade in another one because of a file.
     """
     from apps.tools.archive.check import EventsDiffer
-    from apps.tools.backup.streams import NotEmpty
+    from apps.tools.backup.streams import CopiedShardsDiffer, NotEmpty
 
     if (file is None) == (from_archive is None):
         raise WrongUsage("Name the file of a backup, or an archive: one of both.", f"trade restore FILE, or --from-archive {FORMS}")
@@ -93,6 +94,9 @@ def restore(
         asyncio.run(_restore(addresses, file, archive, keep_keys=keep_keys, rows=not commits_only))
     except NotEmpty as error:
         raise Refused(f"Nothing was written: {error}.", EMPTY) from error
+    except CopiedShardsDiffer as error:
+        remedy = f"Restore into servers of the same number: trade up --fresh --only-servers --shards {error.copied}"
+        raise Refused(f"Nothing was written: {error}.", remedy) from error
     except Unavailable as error:
         raise Unreachable(f"{str(error).rstrip('.')}.", START if file is not None else REPEAT) from error
     except EventsDiffer as error:
@@ -123,14 +127,24 @@ async def _restore(addresses: Addresses, file: Path | None, archive: "Objects | 
         else:
             assert file is not None
             copy, commits, as_of = _of_file(file)
+        shards = shards_in(await copy.max_bytes())
+        same_shards(addresses.data_dir, shards)
         writers = {
             stream: await exits.enter_async_context(connected(addresses.as_writer_of(_written_as(stream)), f"trade restore {stream}"))
-            for stream in streams(shards_in(await copy.max_bytes()))
+            for stream in streams(shards)
         }
         progress = exits.enter_context(progress_of(commits))
         heads = await bring_back(client, writers, copy, progress, revoke=None if keep_keys else _revoked)
     _print_heads(heads)
     show.line(f"{as_of}, read back and identical; positions and fills are rebuilt when the services start")
+
+
+def same_shards(data_dir: Path | None, copied: int) -> None:
+    """Check that the stack of this directory has as many shards as the copy: its users have rights for no others. CopiedShardsDiffer."""
+    from apps.tools.backup.streams import CopiedShardsDiffer
+
+    if data_dir is not None and (expected := shards_of(data_dir, None, fresh=False)) != copied:
+        raise CopiedShardsDiffer(copied, expected)
 
 
 def _written_as(stream: str) -> str:

@@ -29,6 +29,7 @@ from apps.runtime.service import Chassis
 from config.sections import JournalSection
 from config.settings import DeskSettings, ExeqSettings, GatewaySettings, OmsSettings, RiskSettings, Settings
 from domain.ports import Acceptance, Corrupt, Journal, Unavailable
+from domain.shards import Shards
 
 RELAXED: Final = "or set journal.durability to relaxed, and lose orders in a power cut"
 MEASURE_EVERY_S: Final = 30.0
@@ -240,7 +241,7 @@ def keep(chassis: FollowingChassis, followed: Sequence[tuple[Snapshotter[State],
 
     metrics.read(chassis.registry, failed)
     for shard, (snapshots, follower) in enumerate(followed):
-        chassis.spawn(partial(snapshots.run, follower), tasks.SNAPSHOTS, f"shard {shard}" if len(followed) > 1 else "")
+        chassis.spawn(partial(snapshots.run, follower), tasks.SNAPSHOTS, Shards(len(followed)).name(shard))
     chassis.exits.push_async_callback(last)
 
 

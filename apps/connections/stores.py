@@ -58,29 +58,26 @@ def positions(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings], shard:
 
 
 def fills(chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings]) -> QuestDbFills | SqliteFills:
-    """Open the fills table that the configuration names: QuestDB, or a SQLite file in the data directory."""
-    settings = chassis.settings
-    store: QuestDbFills | SqliteFills
-    if settings.fills == "sqlite":
-        store = SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE)
-    else:
-        store = QuestDbFills(str(settings.questdb.pg_url))
-    chassis.exits.push_async_callback(store.close)
-    chassis.health.depend(settings.fills, lambda: _trouble(store))
-    return store
+    """Open the fills table that the configuration names, to read: QuestDB, or a SQLite file in the data directory."""
+    return _fills(chassis, [None])[0]
 
 
 def fills_by_shard(chassis: Chassis[ProjectorSettings]) -> Sequence[QuestDbFills | SqliteFills]:
     """Open the fills table for the writer of each shard."""
-    settings, shards = chassis.settings, chassis.settings.nats.shards
-    if shards == 1:
-        return (fills(chassis),)
-    stores: list[QuestDbFills | SqliteFills]
+    shards = Shards(chassis.settings.nats.shards)
+    return _fills(chassis, [shards.number(shard) for shard in range(shards.count)])
+
+
+def _fills(
+    chassis: Chassis[OmsSettings] | Chassis[ProjectorSettings], shards: Sequence[int | None]
+) -> Sequence[QuestDbFills | SqliteFills]:
+    settings = chassis.settings
+    stores: Sequence[QuestDbFills | SqliteFills]
     if settings.fills == "sqlite":
-        stores = [SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE, shard) for shard in range(shards)]
+        stores = [SqliteFills((settings.service.data_dir or Path()) / FILLS_FILE, shard) for shard in shards]
     else:
         tables = SharedTables(str(settings.questdb.pg_url))
-        stores = [QuestDbFills(str(settings.questdb.pg_url), shard, tables) for shard in range(shards)]
+        stores = [QuestDbFills(str(settings.questdb.pg_url), shard, tables) for shard in shards]
     for store in stores:
         chassis.exits.push_async_callback(store.close)
     chassis.health.depend(settings.fills, lambda: _trouble(stores[0]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -26,7 +27,7 @@ many times its duration, so that passes take at most a twentieth of one core."""
 
 class VenuePass(msgspec.Struct, frozen=True):
     """Result of one pass over one venue. `left`: differences that remain after the repairs, or all of them without repairs. `read_from`:
-    the sequence up to which the journal had been read before."""
+    the sequence up to which the journal had been read before. `shard`: the one that was compared, where there are several."""
 
     venue: str
     as_of_seq: int
@@ -36,6 +37,7 @@ class VenuePass(msgspec.Struct, frozen=True):
     repaired: int = 0
     left: tuple[OrderDifference, ...] = ()
     read_from: int = 0
+    shard: int | None = None
 
 
 _PASSES: Final = decoder(list[VenuePass])
@@ -67,8 +69,10 @@ class VenueReconciliation:
     A failed pass is logged and counted; the next one runs as usual.
     """
 
-    def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess, clock: Clock) -> None:
+    def __init__(self, venues: Iterable[str], every_s: float, program: HelperProcess, clock: Clock, shards: int = 1) -> None:
+        """`shards`: of the order journal. A venue is compared with each of them."""
         self.venues = tuple(venues)
+        self._shards = shards
         self._clock = clock
         self._every_s = every_s
         self._program = program
@@ -137,7 +141,7 @@ class VenueReconciliation:
         except ValueError as error:
             self._missed(f"its output cannot be read: {error}")
             return
-        if len(passes) < len(self.venues):
+        if self.not_compared(passes):
             self._missed(ended.reason)
         self.passes += 1
         self.last = LastPass(began, self._clock.now_ns(), tuple(passes))
@@ -148,6 +152,11 @@ class VenueReconciliation:
         self._logged &= {difference.key for difference in self.left}
         left = {(done.venue, *each.key): _alarm(done, each, self.last.ended) for done in passes for each in done.left}
         self._alarms = {key: self._alarms.get(key, alarm) for key, alarm in left.items()}
+
+    def not_compared(self, passes: Iterable[VenuePass]) -> list[str]:
+        """Return the venues that were not compared with every shard."""
+        compared = Counter(done.venue for done in passes)
+        return [venue for venue in self.venues if compared[venue] < self._shards]
 
     def _log(self, done: VenuePass) -> None:
         """Log each difference once."""

@@ -50,7 +50,7 @@ def router(reconciliation: VenueReconciliation) -> APIRouter:
 def reconciliation_view(reconciliation: VenueReconciliation) -> View:
     last, missed = reconciliation.last, reconciliation.missed
     return {
-        "last_pass": None if last is None else _pass(last, reconciliation.venues),
+        "last_pass": None if last is None else _pass(last, reconciliation.not_compared(last.venues)),
         "last_failure": None if missed is None else _failure(missed),
         "passes": reconciliation.passes,
         "failed": reconciliation.failed,
@@ -59,15 +59,13 @@ def reconciliation_view(reconciliation: VenueReconciliation) -> View:
     }
 
 
-def _pass(last: LastPass, asked: tuple[str, ...]) -> View:
-    """Build one pass. A venue that gave no result is in `not_compared`."""
-    done = {each.venue for each in last.venues}
+def _pass(last: LastPass, not_compared: list[str]) -> View:
+    """Build one pass. A venue that gave no result, or not for every shard, is in `not_compared`."""
     listed, venues = DIFFERENCES_SHOWN_MAX, []
     for each in last.venues:
         view = _venue(each, listed)
         listed -= len(view["differences"])
         venues.append(view)
-    not_compared = [venue for venue in asked if venue not in done]
     return {"began_at": rfc3339(last.began), "at": rfc3339(last.ended), "venues": venues, "not_compared": not_compared}
 
 
@@ -78,6 +76,7 @@ def _venue(done: VenuePass, listed_max: int) -> View:
     listed = [*((each, "left") for each in done.left), *((each, "repaired") for each in repaired)]
     return {
         "venue": done.venue,
+        **({} if done.shard is None else {"shard": done.shard}),
         "as_of_seq": done.as_of_seq,
         "read_from_seq": done.read_from,
         "orders": done.orders,

@@ -159,7 +159,7 @@ async def _parts(
     timed = common.hops.timed("exeq", snapshots.whole(executor.apply))
     orders = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=float(settings.following.follower_wait_ms) / 1000)
     doubts = InDoubtRoutes(client, executor, shard)
-    name = f"shard {shard}" if shards > 1 else ""
+    name = Shards(shards).name(shard)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER, name)
     chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP, name)
     chassis.spawn(executor.run, tasks.EXECUTOR, name)

@@ -138,7 +138,7 @@ def _upkeep(chassis: Chassis[ExeqSettings], venues: Mapping[str, RoutedVenue], c
     """Start the periodic reconciliation with the venues. A failed comparison is counted and repeated later."""
     every_s = float(chassis.settings.routing.reconcile_venues_interval_sec)
     full = (venue.name for venue in venues.values() if not venue.plain)
-    upkeep = VenueReconciliation(full, every_s, beside(chassis.environment), clock)
+    upkeep = VenueReconciliation(full, every_s, beside(chassis.environment), clock, chassis.settings.nats.shards)
     missed = partial(metrics.counter, "exeq_venues_upkeep_failed", "Comparisons of venues with the journal that could not be made")
     metrics.read(chassis.registry, lambda: [missed(upkeep.failed)])
     chassis.spawn(upkeep.run, tasks.VENUES_UPKEEP)

@@ -73,7 +73,7 @@ class ShardParts(NamedTuple):
     @property
     def name(self) -> str:
         """Tell the tasks and checks of several shards apart. Those of the only shard have no other names."""
-        return f"shard {self.host.shard}" if self.host.shards.count > 1 else ""
+        return self.host.shards.name(self.host.shard)
 
 
 class OrderShards:

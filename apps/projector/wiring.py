@@ -26,6 +26,7 @@ from config.settings import ProjectorSettings
 from domain.market.listings import currency_of
 from domain.ports import Fills
 from domain.risk.controls import Controls
+from domain.shards import Shards
 
 FILLS_WAIT_S: Final = 0.05
 """Rows are written about once a second, so reading the journal in larger batches adds no visible delay."""
@@ -44,7 +45,7 @@ async def build(chassis: Chassis[ProjectorSettings]) -> Service:
     shards = [await _projections(chassis, client, shard, currency, fills, hops) for shard, fills in enumerate(written)]
     sampler = _sampler(chassis, [shard.positions for shard in shards])
     for number, shard in enumerate(shards):
-        name = f"shard {number}" if len(shards) > 1 else ""
+        name = Shards(len(shards)).name(number)
         for keeper, task in zip(shard.keepers, (tasks.POSITIONS, tasks.FILLS), strict=True):
             chassis.ready.depend(f"{keeper.projection.name} {name}".rstrip(), keeper.behind)
             chassis.spawn(keeper.run, task, name)

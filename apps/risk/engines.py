@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from apps.risk.check_service import CheckService
+from apps.risk.metrics import Figure
 from domain.instruments import Instrument
 from domain.market.price_history import History
 from domain.order.commands import RiskDecision, Terms
@@ -70,11 +71,11 @@ class RiskEngines:
         """Yield the names of all accounts that the engines know."""
         return (name for engine in self.all for name in engine.exposure.accounts)
 
-    def figures(self) -> dict[str, int]:
-        """Return the gauges of risk. Of several shards each sequence has its own name, because they cannot be compared."""
+    def figures(self) -> dict[str, Figure]:
+        """Return the gauges of risk. Of several shards the sequence is that of each, because they cannot be compared."""
         first = self.all[0]
         exposures = [engine.exposure for engine in self.all]
-        read = {f"as_of_seq_{shard}": engine.fold.seq for shard, engine in enumerate(self.all)}
+        read = {str(shard): engine.fold.seq for shard, engine in enumerate(self.all)}
         return {
             "reservations": sum(len(exposure.reservations) for exposure in exposures),
             "open_orders": sum(len(exposure.orders) for exposure in exposures),
@@ -82,7 +83,7 @@ class RiskEngines:
             "blocked_symbols": len(first.controls.blocks),
             "measured_symbols": len(first.exposure.var.group_of),
             "killed_scopes": len(first.controls.kills),
-            **({"as_of_seq": first.fold.seq} if len(self.all) == 1 else read),
+            "as_of_seq": first.fold.seq if len(self.all) == 1 else read,
         }
 
 

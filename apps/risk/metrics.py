@@ -1,20 +1,23 @@
 """Metrics of risk: decisions by outcome and reason, latency, leaked reservations. Sums are computed only when they are read."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apps.runtime.histogram import Durations
 from apps.runtime.log_limit import LogLimit
+from apps.runtime.metrics import gauge
 from domain.order.commands import RiskDecision
 
 log = structlog.get_logger()
 
+Figure = int | Mapping[str, int]
+"""The value of a gauge; of several shards that of each, by its number."""
 BOUNDS_S: Final = (0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01, 0.05, 0.25, 1.0)
 
 
@@ -23,7 +26,7 @@ class RiskMetrics(Collector):
 
     WAYS: Final = ("check", "http", "nats")
 
-    def __init__(self, registry: CollectorRegistry, slow_ms: float, gauges: Callable[[], dict[str, int]]) -> None:
+    def __init__(self, registry: CollectorRegistry, slow_ms: float, gauges: Callable[[], dict[str, Figure]]) -> None:
         self._decisions: Counter[tuple[str, str]] = Counter()
         self.counts: Counter[str] = Counter(dry=0, leaked_reservations=0, malformed=0, slow=0, not_its_turn=0)
         self._latency = {way: Durations() for way in self.WAYS}
@@ -77,5 +80,5 @@ class RiskMetrics(Collector):
         yield seconds
         for name, number in self.counts.items():
             yield CounterMetricFamily(f"risk_{name}", f"Count of {name.replace('_', ' ')}", value=number)
-        for name, number in self._gauges().items():
-            yield GaugeMetricFamily(f"risk_{name}", f"Number of {name.replace('_', ' ')} now", value=number)
+        for name, figure in self._gauges().items():
+            yield gauge(f"risk_{name}", f"Number of {name.replace('_', ' ')} now", figure, "shard")

@@ -59,8 +59,8 @@ async def risk_shards(
     hops = Hops(chassis.registry, common.clock)
     parts = []
     for shard, risk in enumerate(engines.all):
-        name = f"shard {shard}" if len(engines.all) > 1 else ""
-        journal = await journals.followed_orders(client, unit, shard, len(engines.all))
+        name = engines.shards.name(shard)
+        journal = await journals.followed_orders(client, unit, shard, engines.shards.count)
         snapshots = journals.snapshotter(chassis, risk.fold, RiskState, VERSION, shard=shard)
         head = await nats.patiently(partial(snapshots.recover, journal))
         timed = hops.timed("risk", snapshots.whole(orders_into(risk, also)))

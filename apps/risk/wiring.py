@@ -197,7 +197,7 @@ async def _valkey(chassis: Chassis[RiskSettings], risk: RiskEngines, clock: Syst
     await _log_connection(chassis, "Redis", snapshots.ping, section.url)
     chassis.health.depend("valkey", snapshots.ping)
     for shard, engine in enumerate(risk.all):
-        chassis.spawn(PortfolioPublisher(engine, snapshots, clock).run, tasks.MIRROR, f"shard {shard}" if len(risk.all) > 1 else "")
+        chassis.spawn(PortfolioPublisher(engine, snapshots, clock).run, tasks.MIRROR, risk.shards.name(shard))
 
 
 async def _price_history(chassis: Chassis[RiskSettings], risk: RiskEngines, clock: SystemClock, client: Client) -> PriceHistory | None:

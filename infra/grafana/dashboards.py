@@ -38,14 +38,16 @@ DESK: Final = (
     Panel("Orders a second", {"{{outcome}}": "sum by (outcome) (rate(oms_orders_total[$__rate_interval]))"}, "ops"),
     Panel("Refused, by reason", {"{{reason}}": 'sum by (reason) (rate(oms_orders_total{outcome="rejected"}[$__rate_interval]))'}, "ops"),
     Panel("Fills a second", {"{{venue}}": "rate(gateway_venue_fills_total[$__rate_interval])"}, "ops"),
-    Panel("Open orders by state", {"{{status}}": 'oms_orders_by_status{status!~"filled|cancelled|rejected|expired"}'}),
-    Panel("Waiting for a route", {"queued": "exeq_queue_depth", "held": "exeq_orders_held", "in doubt": "exeq_orders_in_doubt"}),
-    Panel("At the venues", {"{{venue}}": "exeq_routes_working"}),
+    Panel("Open orders by state", {"{{status}}": 'sum by (status) (oms_orders_by_status{status!~"filled|cancelled|rejected|expired"})'}),
+    Panel(
+        "Waiting for a route", {"queued": "sum(exeq_queue_depth)", "held": "sum(exeq_orders_held)", "in doubt": "sum(exeq_orders_in_doubt)"}
+    ),
+    Panel("At the venues", {"{{venue}}": "sum by (venue) (exeq_routes_working)"}),
     Panel("Kill switches set", {"": "exeq_kills"}, kind="stat", width=4, description="More than 0: orders of that scope are refused."),
     Panel("Symbols blocked", {"": "risk_blocked_symbols"}, kind="stat", width=4),
     Panel("Venues open", {"{{venue}}": "exeq_venue_open"}, kind="stat", width=4, description="1: orders can be routed there."),
     Panel("Reservations of risk", {"reservations": "risk_reservations", "open orders": "risk_open_orders"}, width=6),
-    Panel("Position updates a second", {"published": "rate(projection_positions_published_total[$__rate_interval])"}, "ops", width=6),
+    Panel("Position updates a second", {"published": "sum(rate(projection_positions_published_total[$__rate_interval]))"}, "ops", width=6),
     Panel("Positions from the fills table", {"": POSITIONS}, kind="table", width=12),
     Panel("Latest fills", {"": LATEST}, kind="table", width=12),
 )
@@ -74,8 +76,8 @@ ENGINE_ROOM: Final = (
     Panel(
         "Lag behind the journal, commits",
         {
-            "{{job}}": "scalar(max(oms_journal_sequence)) - journal_read_sequence",
-            "{{projection}}": "projection_lag_commits",
+            "{{job}} {{shard}}": "max by (shard) (oms_journal_sequence) - on (shard) group_right () journal_read_sequence",
+            "{{projection}} {{shard}}": "projection_lag_commits",
         },
     ),
     Panel("Journal used", {"{{stream}}": "journal_stream_bytes / journal_stream_bytes_max"}, "percentunit"),
@@ -83,10 +85,10 @@ ENGINE_ROOM: Final = (
     Panel(
         "Faults",
         {
-            "recoveries": "increase(oms_recoveries_total[5m])",
+            "recoveries": "sum(increase(oms_recoveries_total[5m]))",
             "quarantined": "sum(increase(oms_reports_quarantined_total[5m]))",
             "transitions refused": "sum(increase(oms_transitions_refused_total[5m]))",
-            "withheld": "increase(exeq_sends_withheld_total[5m])",
+            "withheld": "sum(increase(exeq_sends_withheld_total[5m]))",
         },
     ),
     Panel("Healthy and ready", {"{{job}} healthy": "service_healthy", "{{job}} ready": "service_ready"}, kind="stat", width=12),

@@ -7,9 +7,14 @@ from prometheus_client.exposition import generate_latest
 
 from apps.oms.metrics import COMMIT_BUCKETS, LATENCY_BUCKETS_S, OmsMetrics
 from apps.oms.submit import SubmitResult
+from apps.risk.engines import RiskEngines
+from apps.risk.metrics import RiskMetrics
 from apps.runtime import metrics
 from domain.order.decider import decide
 from domain.order.order import evolved
+from domain.risk.controls import Controls
+from domain.risk.engine import Risk
+from domain.risk.limits import Limits
 from tests import given as scene
 
 BOUNDS = (LATENCY_BUCKETS_S, COMMIT_BUCKETS, metrics.LAG_BUCKETS_S)
@@ -54,3 +59,14 @@ def test_oms_shows_answers_commits_and_events() -> None:
     assert value("oms_events_total") == 603
     assert counted.stats()["answers"] == {"submitted": 2, "replayed": 1, "rejected:order_size_limit": 1}
     assert counted.stats()["commits"] == 2
+
+
+def test_the_sequence_that_risk_has_read_is_labelled_with_its_shard_where_there_are_several() -> None:
+    engines = [Risk(Limits(), {}, {}, Controls()) for _ in range(2)]
+    for engine, seq in zip(engines, (7, 3), strict=True):
+        engine.fold.seq = seq
+    one, two = CollectorRegistry(), CollectorRegistry()
+    RiskMetrics(one, 1000, RiskEngines(engines[:1]).figures)
+    RiskMetrics(two, 1000, RiskEngines(engines).figures)
+    assert one.get_sample_value("risk_as_of_seq") == 7
+    assert [two.get_sample_value("risk_as_of_seq", {"shard": shard}) for shard in ("0", "1")] == [7, 3]

@@ -168,6 +168,21 @@ async def test_without_a_venue_that_reports_its_orders_nothing_is_started() -> N
     assert (answer.status_code, answer.json()["code"]) == (409, "no_venue_to_compare")
 
 
+async def test_a_venue_that_gave_a_result_for_one_shard_of_two_is_not_compared() -> None:
+    passes = VenuePass("A", 7, 3, 2, shard=0), VenuePass("B", 7, 0, 0, shard=0), VenuePass("A", 4, 1, 0, shard=1)
+    house = House()
+    house.upkeep = VenueReconciliation(["A", "B"], 60.0, Program(said(*passes, words="venue B is away")), house.clock, 2)  # type: ignore[arg-type]
+    await house.look()
+    told = await house.told()
+    assert [(each["venue"], each["shard"], each["as_of_seq"]) for each in told["last_pass"]["venues"]] == [
+        ("A", 0, 7),
+        ("B", 0, 7),
+        ("A", 1, 4),
+    ]
+    assert told["last_pass"]["not_compared"] == ["B"]
+    assert (told["failed"], told["last_failure"]["reason"]) == (1, "venue B is away")
+
+
 async def test_what_a_pass_leaves_is_one_alarm_until_a_pass_does_not_find_it() -> None:
     strange = VenuePass("A", 9, 3, 2, (STRANGER,), 0, (STRANGER,))
     later, gone = msgspec.structs.replace(strange, as_of_seq=12), VenuePass("A", 15, 3, 2)

@@ -1,13 +1,17 @@
 """A restore that ends half-way."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 
 from adapters import bus, subjects
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, open_journal
+from adapters.jetstream import ensure_stream, stream_state
 from adapters.journalcopy import Copied
+from apps.cli.backup import same_shards
+from apps.stack.directory import keep_shards
 from apps.tools.backup import streams
 from domain.access.events import AccessAccepted
 from domain.ports import Head
@@ -22,7 +26,8 @@ class Interrupted(BaseException):
 class CopyOfKeys:
     """Port: apps.tools.backup.streams.Copy. The journal of access alone, with one commit."""
 
-    def __init__(self) -> None:
+    def __init__(self, *others: str) -> None:
+        self.others = others
         self.access = FakeStream(subjects.ACCESS_STREAM)
         self.access.put(subjects.ACCESS, ACCESS_COMMITS.encode(0, 1, (accepted(Head()),)))
 
@@ -30,7 +35,7 @@ class CopyOfKeys:
         return {subjects.ACCESS_STREAM: self.access.heads}
 
     async def max_bytes(self) -> Mapping[str, int]:
-        return {subjects.ACCESS_STREAM: 2**20}
+        return dict.fromkeys((subjects.ACCESS_STREAM, *self.others), 2**20)
 
     async def messages(self) -> AsyncGenerator[tuple[str, Sequence[Copied]]]:
         yield subjects.ACCESS_STREAM, self.access.messages
@@ -66,3 +71,25 @@ async def test_the_revocation_is_part_of_what_is_read_back(fresh_nats: LiveServe
             await streams.bring_back(client, {}, copy, lambda done: None)
     finally:
         await client.close()
+
+
+async def test_a_copy_of_another_number_of_shards_is_refused_before_anything_is_written(fresh_nats: LiveServer) -> None:
+    copy = CopyOfKeys(*(subjects.order_stream(shard, 2) for shard in range(2)))
+    client = await bus.connect(fresh_nats.url, "test", closed=lambda: None, timeout_s=5.0)
+    try:
+        await ensure_stream(client, subjects.ORDER_STREAM, [subjects.ORDER_JOURNALS], 2**20)
+        with pytest.raises(streams.CopiedShardsDiffer, match="the copy has 2 shards, and the order journal here has 1"):
+            await streams.bring_back(client, {}, copy, lambda done: None)
+        assert await stream_state(client, subjects.order_stream(1, 2)) is None
+        assert await stream_state(client, subjects.ACCESS_STREAM) is None
+    finally:
+        await client.close()
+
+
+def test_a_copy_of_another_number_of_shards_is_refused_by_the_stack_of_the_directory(tmp_path: Path) -> None:
+    """Its users of NATS have no rights for further streams, and a request without rights has no answer."""
+    keep_shards(tmp_path, 4)
+    same_shards(tmp_path, 4)
+    same_shards(None, 2)
+    with pytest.raises(streams.CopiedShardsDiffer, match="the copy has 1 shard, and the order journal here has 4"):
+        same_shards(tmp_path, 1)

@@ -93,7 +93,7 @@ async def test_fills_of_a_shard_are_counted_by_themselves_and_read_together(by_s
 
 
 async def test_a_shard_that_is_written_again_loses_no_row_of_the_other(by_shard: tuple[Sequence[Fills], Fills]) -> None:
-    """QuestDB can only be emptied as a whole: then the other shard is told, before it writes anything more."""
+    """QuestDB cannot delete the rows of one shard alone. All are deleted, and the other shard writes nothing until it starts over."""
     (first, second), _ = by_shard
     of_first = [*rows(1, submitted("O1", account=ALICE)), *rows(2, filled("E1", "0.1", order_id="O1", account=ALICE))]
     of_second = [*rows(1, submitted("O2", account=BOB)), *rows(2, filled("E2", "0.2", order_id="O2", account=BOB))]

@@ -79,6 +79,12 @@ def jumps(series: str, before: float, after: float) -> dict[str, str]:
     return {series: f"{before}+0x{QUIET} {after}+0x{QUIET}"}
 
 
+READ_TO_THE_END: Final = {
+    f'{series},shard="{shard}"}}': f"{seq}+0x{2 * QUIET}"
+    for shard, seq in enumerate((9000, 1))
+    for series in ('oms_journal_sequence{job="oms"', 'journal_read_sequence{job="exeq"')
+}
+"""Two shards without trouble: a sequence of the one is far ahead of the other."""
 TROUBLE: Final[dict[str, dict[str, str]]] = {
     "ServiceDown": jumps('up{job="oms"}', 1, 0),
     "ServiceUnhealthy": jumps('service_healthy{job="oms"}', 1, 0),
@@ -92,7 +98,8 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "JournalFilling": jumps('journal_stream_bytes{stream="OMS_JOURNAL"}', 70, 81)
     | jumps('journal_stream_bytes_max{stream="OMS_JOURNAL"}', 100, 100),
     "JournalForeign": {'journal_foreign_messages{journal="oms.journal.0"}': f"_x{QUIET} 1+0x{QUIET}"},
-    "ReaderBehind": {"oms_journal_sequence": f"1+0x{QUIET} 600+100x{QUIET}", 'journal_read_sequence{job="exeq"}': f"1+0x{2 * QUIET}"},
+    "ReaderBehind": {"oms_journal_sequence": f"1+0x{QUIET} 600+100x{QUIET}", 'journal_read_sequence{job="exeq"}': f"1+0x{2 * QUIET}"}
+    | READ_TO_THE_END,
     "ProjectionBehind": jumps('projection_lag_commits{projection="fills"}', 10, 6000),
     "QueueStuck": jumps("exeq_queue_oldest_seconds", 0, 31),
     "OrdersInDoubt": jumps("exeq_orders_in_doubt", 0, 2),

@@ -13,7 +13,7 @@ from tests.stack import SERVICES, LiveStack
 
 NOT_SERIES: Final = {"sum", "by", "le", "rate", "increase", "changes", "scalar", "max", "offset", "or", "histogram_quantile", "up"}
 """Words of the language, and what Prometheus itself adds."""
-JOINS: Final = {"and", "unless"}
+JOINS: Final = {"and", "unless", "group_right"}
 MARKET: Final = ("market_", "normalizer_", "sink_")
 """How the series of services that not every stack runs begin."""
 

@@ -10,7 +10,7 @@ from nats.aio.client import Client
 from adapters import journalcopy, subjects
 from adapters.controls import ACCESS_COMMITS, ACCESS_JOURNAL, open_journal
 from adapters.jetstream import ensure_stream, stream_state
-from adapters.order_streams import SHARDS, shards_of
+from adapters.order_streams import SHARDS, created_with, shards_of
 from apps.tools.backup.file import Heading, Seal, Writer, entries, heading_of, sealed
 from domain.access.events import AccessAccepted
 from domain.ports import Corrupt, Head
@@ -64,6 +64,14 @@ class NotEmpty(Exception):
     """A journal already has commits, and a restore does not overwrite it."""
 
 
+class CopiedShardsDiffer(Exception):
+    """The servers are for another number of shards than the copy has."""
+
+    def __init__(self, copied: int, expected: int) -> None:
+        super().__init__(f"the copy has {copied} shard{'' if copied == 1 else 's'}, and the order journal here has {expected}")
+        self.copied = copied
+
+
 async def size(client: Client) -> int:
     """Return the number of commits in all streams."""
     states = [await stream_state(client, name) for name in journalcopy.streams(await shards_of(client))]
@@ -90,13 +98,17 @@ async def keep(client: Client, path: Path, at_ns: int, progress: Progress, *, re
 async def bring_back(
     client: Client, writers: Mapping[str, Client], copy: Copy, progress: Progress, *, revoke: Callable[[Head], AccessAccepted] | None = None
 ) -> Heads:
-    """Restore into servers without journals. The whole copy is verified before the first commit. NotEmpty, Corrupt, Unavailable.
+    """Restore into servers without journals. The whole copy is verified before the first commit.
+
+    NotEmpty, CopiedShardsDiffer, Corrupt, Unavailable.
 
     `client` creates the streams and reads; `writers` has, for each stream, the connection that may write it.
     `revoke` makes the event, from the head of the journal of access, that revokes the restored keys; None keeps them.
     """
     heads, max_bytes = await copy.verified(), await copy.max_bytes()
     shards = journalcopy.shards_in(max_bytes)
+    if (created := await created_with(client) or shards) != shards:
+        raise CopiedShardsDiffer(shards, created)
     streams = journalcopy.streams(shards)
     for name in streams:
         state = await stream_state(client, name)

@@ -22,7 +22,7 @@ def main(account: str, seq: int) -> NoReturn:
         shards, directory = Shards(settings.nats.shards), settings.service.data_dir
         shard = shards.of(account)
         journal = await journals.order_journal(client, shard, shards.count)
-        books = None if directory is None else Books(directory, shard if shards.count > 1 else None)
+        books = None if directory is None else Books(directory, shards.number(shard))
         book = await book_at(journal, seq, books)
         return encode(book.of(account))
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import msgspec
 from nats.aio.client import Client
 
 from adapters import bus
@@ -58,13 +59,14 @@ async def _venues(settings: ExeqSettings, venues: Sequence[str]) -> list[VenuePa
     client = await bus.connect(settings.nats.url, "reconcile", closed=lambda: None, timeout_s=float(settings.nats.connect_timeout_sec))
     done: list[VenuePass] = []
     try:
-        directory, shards = settings.service.data_dir, settings.nats.shards
-        for shard in range(shards):
-            journal = await journals.order_journal(client, shard, shards)
-            kept = Kept(directory, SystemClock(), shard if shards > 1 else None) if directory is not None else None
+        directory, shards = settings.service.data_dir, Shards(settings.nats.shards)
+        for shard in range(shards.count):
+            journal = await journals.order_journal(client, shard, shards.count)
+            kept = Kept(directory, SystemClock(), shards.number(shard)) if directory is not None else None
             for venue in venues:
                 try:
-                    done.append(await at_venues.reconcile(client, journal, venue, write=True, kept=kept, shard=shard))
+                    found = await at_venues.reconcile(client, journal, venue, write=True, kept=kept, shard=shard)
+                    done.append(msgspec.structs.replace(found, shard=shards.number(shard)))
                 except Unavailable as trouble:
                     print(trouble, file=sys.stderr)
     finally:
@@ -82,18 +84,18 @@ async def _positions(settings: OmsSettings) -> PositionsPass:
 
 async def _positions_of(settings: OmsSettings, client: Client, shard: int) -> PositionsPass:
     """Reconcile the positions of the accounts of one shard."""
-    shards, directory = settings.nats.shards, settings.service.data_dir
+    shards, directory = Shards(settings.nats.shards), settings.service.data_dir
     valkey = ValkeyPositions.at(
         str(settings.valkey.url),
         database=settings.valkey.db,
         position_ttl_sec=settings.valkey.position_ttl_sec,
         timeout_ms=VALKEY_TIMEOUT_MS,
-        shards=Shards(shards),
+        shards=shards,
         shard=shard,
     )
     try:
-        journal = await journals.order_journal(client, shard, shards)
-        return await reconcile(journal, valkey, Books(directory, shard if shards > 1 else None) if directory is not None else None)
+        journal = await journals.order_journal(client, shard, shards.count)
+        return await reconcile(journal, valkey, Books(directory, shards.number(shard)) if directory is not None else None)
     finally:
         await valkey.close()
 

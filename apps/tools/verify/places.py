@@ -62,8 +62,9 @@ async def opened(places: Places, client: Client, verify: ssl.SSLContext | bool =
             sides.mark = FileWatermark(places.data_dir / DIRECTORY, order_subject(places.shard)).read
             sides.orders = SqliteOrderStore(places.data_dir / orders_file(places.shard, places.shards.count)).picture
         if places.valkey:
-            of_shard = {"shards": places.shards, "shard": places.shard}
-            positions = ValkeyPositions.at(places.valkey, database=places.valkey_db, timeout_ms=VALKEY_TIMEOUT_MS, **of_shard)  # type: ignore[arg-type]
+            positions = ValkeyPositions.at(
+                places.valkey, database=places.valkey_db, timeout_ms=VALKEY_TIMEOUT_MS, shards=places.shards, shard=places.shard
+            )
             exits.push_async_callback(positions.close)
             sides.positions = positions
         if fills := _fills(places):
@@ -85,7 +86,7 @@ def _side(client: Client, kind: Kind, followers: Sequence[str], places: Places) 
 
 
 def _fills(places: Places) -> QuestDbFills | SqliteFills | None:
-    shard = places.shard if places.shards.count > 1 else None
+    shard = places.shards.number(places.shard)
     if places.questdb_pg:
         return QuestDbFills(places.questdb_pg, shard)
     return SqliteFills(places.data_dir / FILLS_FILE, shard) if places.data_dir is not None else None

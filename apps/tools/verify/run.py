@@ -113,7 +113,7 @@ class Verification:
         await fold.advance(end)
         found.append(await self._compared(FILLS, table))
         found.append(
-            await self._compared(LIVE, LiveOrders(live, self._sides.shard if self._own is not None else None) if live is not None else None)
+            await self._compared(LIVE, LiveOrders(live, self._sides.shards.number(self._sides.shard)) if live is not None else None)
         )
         for check in (await self._journal(), self._lives(), *found):
             self._done(check)
