@@ -119,11 +119,11 @@ class Feed:
             self._alive()
 
     def _take(self, message: Msg) -> None:
-        """Take one message of the feed. If it is not the next one, it only causes a fetch."""
+        """Take one message of the feed. If it is not the next one, or others must be fetched before it, it only causes a fetch."""
         seq, previous = _number(message, SEQUENCE), _number(message, PREVIOUS)
         if 0 <= seq <= self._last:
             return
-        if seq < 0 or (self._whole and previous != self._last):
+        if seq < 0 or (previous != self._last if self._whole else self._behind):
             self._behind = True
             return
         self._arrive(seq, message)

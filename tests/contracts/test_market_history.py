@@ -25,6 +25,8 @@ from domain.market.records import MarketTrade
 from domain.market.tick_history import TickSpan, TickTable
 from domain.ports import Unavailable
 from domain.values import rfc3339
+from tests.contracts.test_tick_places import Tables
+from tests.contracts.test_tick_places import tables as tables
 from tests.contracts.ticks import quote, trade
 from tests.live import LiveServer
 
@@ -32,6 +34,12 @@ FRAMES: Final = ("1Min", "5Min", "7Min", "15Min", "45Min", "1Hour", "4Hour", "23
 BEGIN: Final = 20_780 * DAY_NS
 END: Final = 2**62
 VISIBLE_S: Final = 60.0
+
+
+@pytest.fixture
+def empty_questdb(tables: Tables) -> LiveServer:
+    """The QuestDB of the whole run, without ticks."""
+    return tables.server
 
 
 async def at_once(_rows: int) -> None:
@@ -87,15 +95,15 @@ async def ticks(market: Any, name: str, span: TickSpan, limit: int = 10_000) -> 
         return await getattr(reader, name)("BTCUSDT", span, limit)
 
 
-async def test_the_views_answer_what_the_trades_give(fresh_questdb: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_views_answer_what_the_trades_give(empty_questdb: LiveServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(questmarket, "ROWS_AT_ONCE", 50)
     expected = MemoryMarket()
-    empty = QuestDbMarket(fresh_questdb.pg_url, at_once)
+    empty = QuestDbMarket(empty_questdb.pg_url, at_once)
     async with empty.opened() as reader:
         assert reader is None, "nothing was ever recorded"
     await empty.close()
     expected.trades = market()
-    async with recorded(fresh_questdb, expected.trades) as found:
+    async with recorded(empty_questdb, expected.trades) as found:
         for word in FRAMES:
             frame = timeframe_of(word)
             assert frame is not None
@@ -121,11 +129,11 @@ def crowd() -> list[MarketTrade]:
     return [trade(venue, id_, at=BEGIN + moment) for moment in range(4) for venue in ("BETA", "ALPHA") for id_ in ids]
 
 
-async def test_ticks_of_one_moment_are_paged_without_a_hole(fresh_questdb: LiveServer) -> None:
+async def test_ticks_of_one_moment_are_paged_without_a_hole(empty_questdb: LiveServer) -> None:
     expected = MemoryMarket()
     expected.trades = crowd()
     expected.quotes = [quote("ALPHA", number % 3) for number in range(3)] + [quote("BETA", number) for number in range(3)]
-    async with recorded(fresh_questdb, expected.trades, expected.quotes) as found:
+    async with recorded(empty_questdb, expected.trades, expected.quotes) as found:
         for name, newest_first in itertools.product(("trades_of", "quotes_of"), (False, True)):
             whole = await ticks(expected, name, TickSpan(0, END, newest_first))
             for limit in (1, 5, 12, 30, 48):
@@ -140,14 +148,14 @@ async def test_ticks_of_one_moment_are_paged_without_a_hole(fresh_questdb: LiveS
         assert [each.trade_id for each in together] == ["9", "10", "99", "100", "101", "1000"]
 
 
-async def test_days_whose_ticks_were_dropped_are_known_by_their_bars(fresh_questdb: LiveServer) -> None:
+async def test_days_whose_ticks_were_dropped_are_known_by_their_bars(empty_questdb: LiveServer) -> None:
     days = [trade("ALPHA", number, at=BEGIN + number * DAY_NS + 5) for number in range(3)]
-    async with recorded(fresh_questdb, days) as found:
+    async with recorded(empty_questdb, days) as found:
         async with found.opened() as reader:
             assert reader is not None
             assert await reader.kept_since(TickTable.TRADES) is None
             assert await reader.kept_since(TickTable.QUOTES) is None, "none was ever stored"
-        async with connected(fresh_questdb.pg_url) as connection:
+        async with connected(empty_questdb.pg_url) as connection:
             await connection.execute(f"ALTER TABLE trades DROP PARTITION WHERE at < '{rfc3339(BEGIN + 2 * DAY_NS)}'")
         async with asyncio.timeout(VISIBLE_S), found.opened() as reader:
             assert reader is not None

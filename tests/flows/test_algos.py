@@ -1,22 +1,12 @@
 """A twap on the real servers: oms asks risk about it once, exeq makes its slices, and the venues trade them."""
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
+from tests.flows.test_life import answer_once
 from tests.stack import LiveStack
 
 WITHIN_S = 90.0
-
-
-def soon(look: Callable[[], dict[str, Any]], is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    deadline = time.monotonic() + WITHIN_S
-    while not is_so(found := look()):
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
 
 
 def test_a_twap_trades_to_its_end(running: LiveStack) -> None:
@@ -35,12 +25,7 @@ def test_a_twap_trades_to_its_end(running: LiveStack) -> None:
         assert (answer["status"], answer["seed"]) == ("submitted", 7), answer
         assert http.post("/algos", json=body).json() == answer | {"replayed": True}
         path = f"/algos/{answer['algo_id']}"
-
-        def look() -> dict[str, Any]:
-            found: dict[str, Any] = http.get(path).json()
-            return found
-
-        done = soon(look, lambda found: found["status"] not in ("accepted", "working"))
+        done = answer_once(http, path, lambda found: found["status"] not in ("accepted", "working"), WITHIN_S)
         assert (done["status"], done["reason"], done["cum_quantity"], done["leaves_quantity"]) == ("done", "filled", 0.012, 0), done
         slices = http.get(f"{path}/slices").json()["slices"]
         assert sum(Decimal(str(each["cum_quantity"])) for each in slices) == Decimal("0.012")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 import nats
 import pytest
 import redis
@@ -20,13 +21,23 @@ EXAMPLE = {"symbol": "BTCUSDT", "side": "buy", "quantity": 0.1, "price": 45000, 
 
 
 def soon(look: Callable[[], T | None], within_s: float = 8.0) -> T:
-    """What `look` finds, once it finds something."""
+    """What `look` finds, once it finds something: what is false, empty or zero is nothing."""
     deadline = time.monotonic() + within_s
-    while True:
-        if (found := look()) is not None:
-            return found
+    while not (found := look()):
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+    return found
+
+
+def answer_once(http: httpx.Client, path: str, is_so: Callable[[dict[str, Any]], bool], within_s: float) -> dict[str, Any]:
+    """What GET answers, once it is as awaited."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found: dict[str, Any] = http.get(path).json()
+        if is_so(found):
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
 
 
 def filled(stack: LiveStack, order_id: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import redis
 
+from tests.flows.stepped_market import stepped
 from tests.flows.test_life import soon
 from tests.stack import LiveStack
 
@@ -20,31 +21,24 @@ groups:
   - {{symbols: [CL], {GROUP}, negative_prices: true}}
   - {{symbols: [PLAIN], {GROUP}}}
 """
-VENUES: Final = "venues:\n  PAPER_A:\n    fees: {maker_bps: 2, taker_bps: 10}\n"
-QUOTES: Final = """time,symbol,bid,bid_size,ask,ask_size
-2020-04-20T18:30:00Z,CL,-37.63,10,-37.60,10
-2020-04-20T18:31:00Z,CL,-35.90,10,-35.80,10
-2020-04-20T18:32:00Z,CL,-41.50,10,-41.40,10
-2020-04-20T18:33:00Z,CL,-0.02,10,0,10
-"""
+SERVICES: Final = {"oms": "risk_service: {timeout_sec: 1}", "risk": "risk_checks: {var_lookback_days: 30}"}
+QUOTES: Final = [
+    "2020-04-20T18:30:00Z,CL,-37.63,10,-37.60,10",
+    "2020-04-20T18:31:00Z,CL,-35.90,10,-35.80,10",
+    "2020-04-20T18:32:00Z,CL,-41.50,10,-41.40,10",
+    "2020-04-20T18:33:00Z,CL,-0.02,10,0,10",
+]
 CLOSES: Final = [20, 18, *(17 + n % 2 for n in range(26)), -37, 10, 9]
 """The largest fall is from 18 to -37."""
 
 
 def configured(tmp_path: Path) -> tuple[str, ...]:
     """The options of `trade up`."""
-    config = tmp_path / "config"
-    for service, text in (("oms", "risk_service: {timeout_sec: 1}"), ("risk", "risk_checks: {var_lookback_days: 30}")):
-        (config / service).mkdir(parents=True)
-        (config / service / "config.yaml").write_text(text)
-    (config / "instruments.yaml").write_text(INSTRUMENTS)
-    (config / "venues.yaml").write_text(VENUES)
-    (tmp_path / "quotes.csv").write_text(QUOTES)
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=len(CLOSES) - place) for place in range(len(CLOSES))]
     rows = [f"{day},CL,{close}" for day, close in zip(days, CLOSES, strict=True)]
     (tmp_path / "closes.csv").write_text("\n".join(["date,symbol,close", *rows]))
-    return ("--config-dir", str(config), "--quotes", str(tmp_path / "quotes.csv"), "--quotes-speed", "stepped")
+    return stepped(tmp_path, QUOTES, INSTRUMENTS, SERVICES)
 
 
 def exact(answer: httpx.Response) -> Any:

@@ -6,33 +6,12 @@ from typing import Any, Final
 import httpx
 import pytest
 
+from tests.flows.stepped_market import stepped
 from tests.flows.test_life import soon
 from tests.stack import LiveStack
 
-INSTRUMENTS: Final = """currencies: {USD: 1}
-groups:
-  - {symbols: [OIL], tick: 0.01, lot: 1, quantity_max: 1000, notional_min: 0, currency: USD, shortable: true}
-"""
-VENUES: Final = "venues:\n  PAPER_A:\n    fees: {maker_bps: 2, taker_bps: 10}\n"
 BIDS: Final = (100, 103, 101, 106, 105, "100.9")
-SERVICES: Final = {
-    "oms": "risk_service: {timeout_sec: 1}",
-    "risk": "risk_checks: {enabled: [position_limit, order_size_limit], quote_age_max_sec: 600}",
-    "exeq": "routing: {max_quote_age_sec: 600, venue_away_wait_sec: 120}",
-}
-
-
-def configured(tmp_path: Path) -> tuple[str, ...]:
-    """The options of `trade up`."""
-    config = tmp_path / "config"
-    for service, text in SERVICES.items():
-        (config / service).mkdir(parents=True)
-        (config / service / "config.yaml").write_text(text)
-    (config / "instruments.yaml").write_text(INSTRUMENTS)
-    (config / "venues.yaml").write_text(VENUES)
-    rows = [f"2026-04-20T18:3{minute}:00Z,OIL,{bid},10,107,10" for minute, bid in enumerate(BIDS)]
-    (tmp_path / "quotes.csv").write_text("\n".join(["time,symbol,bid,bid_size,ask,ask_size", *rows]))
-    return ("--config-dir", str(config), "--quotes", str(tmp_path / "quotes.csv"), "--quotes-speed", "stepped")
+QUOTES: Final = [f"2026-04-20T18:3{minute}:00Z,OIL,{bid},10,107,10" for minute, bid in enumerate(BIDS)]
 
 
 class Desk:
@@ -66,7 +45,7 @@ class Desk:
 @pytest.mark.timeout(600)
 def test_an_exeq_that_is_killed_between_two_steps_has_the_stop_price_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADE_INSTRUMENTS", str(tmp_path / "config" / "instruments.yaml"))
-    stack = LiveStack(tmp_path / "data", *configured(tmp_path))
+    stack = LiveStack(tmp_path / "data", *stepped(tmp_path, QUOTES))
     stack.topology = "services"
     stack.start()
     try:

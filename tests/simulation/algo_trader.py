@@ -4,17 +4,16 @@ import asyncio
 import random
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from apps.http.app import Refusal
 from domain.audit.algo_audit import ObservedAlgoAnswer
 from domain.groups.schedule import SECOND
 from domain.order.algo import AlgoParams, AlgoTerms, CatchUp, ChildPlace, OnEnd, Parent, Strategy, algo_id_of
 from domain.order.algo_commands import AmendAlgo
 from domain.order.legs import Candidate
-from domain.ports import Unavailable
 from domain.values import Side
 from tests.simulation import market
+from tests.simulation.client_way import ClientWay
 from tests.simulation.services import Oms
 from tests.simulation.trader import ACCOUNTS
 from tests.simulation.world import BEGIN_NS, World
@@ -23,7 +22,6 @@ PARENTS: Final = 3
 PLACED_IN: Final = 4
 """One history of this many has parents."""
 ASK_AGAIN_S, ASK_AGAIN_MAX = 0.4, 400
-HTTP_TIMEOUT_S: Final = 2.5
 BY: Final = "PKALGOS2222222222222"
 ARRIVAL: Final = Candidate(venue="PAPER_A", bid=market.BID, ask=market.ASK)
 
@@ -33,8 +31,8 @@ class AlgoTrader:
 
     def __init__(self, world: World, oms: Callable[[], Oms | None]) -> None:
         self._world = world
-        self._oms = oms
         self._random = world.random("algos")
+        self._way = ClientWay(world, oms, self._random)
         self.answers: list[ObservedAlgoAnswer] = []
 
     async def trade(self, horizon_s: float) -> None:
@@ -52,20 +50,20 @@ class AlgoTrader:
         await self._until_answered(made)
         await asyncio.sleep(chance.random() * 2)
         verb = chance.choice(("pause", "amend", "cancel", "nothing", "nothing"))
-        await self._asked(lambda oms: _told(oms, made.algo_id, verb))
+        await self._way.ask(lambda oms: _told(oms, made.algo_id, verb))
         if chance.random() < 0.5:
             await asyncio.sleep(chance.random())
-            await self._asked(lambda oms: _told(oms, made.algo_id, "resume"))
+            await self._way.ask(lambda oms: _told(oms, made.algo_id, "resume"))
         await self._until_answered(made)
 
     async def end(self) -> None:
         """Cancel what is left: the clock of oms may be an hour behind the end of a parent."""
         for answer in list(self.answers):
-            await self._asked(lambda oms, answer=answer: _told(oms, answer.algo_id, "cancel"))  # type: ignore[misc]
+            await self._way.ask(lambda oms, answer=answer: _told(oms, answer.algo_id, "cancel"))  # type: ignore[misc]
 
     async def _until_answered(self, made: AlgoTerms) -> None:
         for _ in range(ASK_AGAIN_MAX):
-            found = await self._asked(lambda oms: oms.algos.submit(made, ARRIVAL, lambda: None, by=BY))
+            found = await self._way.ask(lambda oms: oms.algos.submit(made, ARRIVAL, lambda: None, by=BY))
             if found is not None:
                 outcome = "submitted" if found.parent.denial is None else "rejected"
                 self._world.tell("client algo %s %s: %s %s", made.account, made.client_algo_id, outcome, found.seq)
@@ -73,22 +71,6 @@ class AlgoTrader:
                 return
             await asyncio.sleep(ASK_AGAIN_S * (0.5 + self._random.random()))
         self._world.violated("liveness", f"{made.account} {made.client_algo_id}", "its parent was never answered")
-
-    async def _asked(self, ask: Callable[[Oms], Any]) -> Any:
-        """One request; None if it was refused, or if its answer is lost on the way."""
-        oms, chance = self._oms(), self._random
-        await asyncio.sleep(0.0002 + 0.0005 * chance.random())
-        if oms is None or not oms.alive or not hasattr(oms, "algos"):
-            return None
-        deaf = chance.random() < self._world.weather.drop
-        asked = oms.run(_answered(ask, oms))
-        done, _ = await asyncio.wait([asked], timeout=0.02 * chance.random() if deaf else HTTP_TIMEOUT_S)
-        if deaf or not done or asked.cancelled():
-            return None
-        if (error := asked.exception()) is not None:
-            self._world.violated("no_500", "oms", repr(error))
-            return None
-        return asked.result()
 
     def _made(self, number: int, chance: random.Random) -> AlgoTerms:
         now, name, account = BEGIN_NS + int(self._world.loop.time() * 1e9), f"p-{number}", chance.choice(ACCOUNTS)
@@ -118,13 +100,6 @@ class AlgoTrader:
             end_at=now + chance.randint(2, 6) * SECOND,
             params=params,
         )
-
-
-async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> Any:
-    try:
-        return await ask(oms)
-    except (Refusal, Unavailable):
-        return None
 
 
 async def _told(oms: Oms, algo_id: str, verb: str) -> Parent | None:

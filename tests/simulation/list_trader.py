@@ -4,18 +4,16 @@ import asyncio
 import random
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
-from apps.http.app import Refusal
 from domain.audit.list_audit import ObservedListAnswer
 from domain.order.commands import ListTerms, Terms
 from domain.order.group import ListType, Role, Trigger, list_id_of
 from domain.order.trail import Trail
-from domain.ports import Unavailable
 from domain.values import OrderType, Side, opposite, order_id_of
 from tests.simulation import market
+from tests.simulation.client_way import ClientWay
 from tests.simulation.services import Oms
 from tests.simulation.trader import ACCOUNTS
 from tests.simulation.world import World
@@ -26,7 +24,6 @@ PLACED_IN = 4
 OPENING, OPENING_IN = 6, 8
 """How many more lists have a leg that opens a position, and one history of how many has them."""
 ASK_AGAIN_S, ASK_AGAIN_MAX = 0.4, 400
-HTTP_TIMEOUT_S = 2.5
 BY = "PKLISTS2222222222222"
 NEVER = {Side.BUY: Decimal("99.50"), Side.SELL: Decimal("100.50")}
 """By the entry's side, a stop that the market never reaches. One at the touch is reached at once."""
@@ -39,10 +36,9 @@ class ListTrader:
 
     def __init__(self, world: World, oms: Callable[[], Oms | None]) -> None:
         self._world = world
-        self._oms = oms
         self._random = world.random("lists")
+        self._way = ClientWay(world, oms, self._random)
         self.answers: list[ObservedListAnswer] = []
-        self.waiting = 0
 
     async def trade(self, horizon_s: float) -> None:
         if self._world.seed % PLACED_IN != PLACED_IN - 1:
@@ -67,46 +63,21 @@ class ListTrader:
         if chance.random() < 0.3:
             await asyncio.sleep(chance.random() * 3)
             exits = chance.random() < 0.5
-            await self._asked(lambda oms: _cancelled(oms, made[0].list_id, exits=exits))
+            await self._way.ask(lambda oms: _cancelled(oms, made[0].list_id, exits=exits))
         if chance.random() < 0.3:
             await self._until_answered(made)
 
     async def _until_answered(self, made: Listed) -> None:
         asked, legs = made
-        self.waiting += 1
         for _ in range(ASK_AGAIN_MAX):
-            found = await self._asked(lambda oms: oms.lists.submit(asked, legs, None, by=BY))
+            found = await self._way.ask(lambda oms: oms.lists.submit(asked, legs, None, by=BY))
             if found is not None:
                 outcome = "rejected" if found.group.rejected else "submitted"
                 self._world.tell("client list %s %s: %s %s", asked.account, asked.client_list_id, outcome, found.seq)
                 self.answers.append(ObservedListAnswer(asked.account, asked.client_list_id, outcome, asked.list_id, found.seq))
-                self.waiting -= 1
                 return
             await asyncio.sleep(ASK_AGAIN_S * (0.5 + self._random.random()))
         self._world.violated("liveness", f"{asked.account} {asked.client_list_id}", "its list was never answered")
-
-    async def _asked(self, ask: Callable[[Oms], Any]) -> Any:
-        """One request; None if it was refused, or if its answer is lost on the way."""
-        oms, chance = self._oms(), self._random
-        await asyncio.sleep(0.0002 + 0.0005 * chance.random())
-        if oms is None or not oms.alive or not hasattr(oms, "lists"):
-            return None
-        deaf = chance.random() < self._world.weather.drop
-        asked = oms.run(_answered(ask, oms))
-        done, _ = await asyncio.wait([asked], timeout=0.02 * chance.random() if deaf else HTTP_TIMEOUT_S)
-        if deaf or not done or asked.cancelled():
-            return None
-        if (error := asked.exception()) is not None:
-            self._world.violated("no_500", "oms", repr(error))
-            return None
-        return asked.result()
-
-
-async def _answered(ask: Callable[[Oms], Any], oms: Oms) -> Any:
-    try:
-        return await ask(oms)
-    except (Refusal, Unavailable):
-        return None
 
 
 async def _cancelled(oms: Oms, list_id: str, *, exits: bool) -> None:

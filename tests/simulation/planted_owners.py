@@ -1,7 +1,7 @@
 """Bugs of owners, each planted for a test: the checker must see every one of them."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -10,23 +10,19 @@ from apps.journal.shard_keeper import Opened, ShardKeeper
 from domain.leases import Lease, shard_key
 from domain.ownership import Phase, ShardOwnership, UnitsSeen
 from domain.ports import Unavailable
+from tests.simulation import planting
 from tests.simulation.owner_servers import Bucket
 from tests.simulation.owner_units import CountingSeat
 from tests.simulation.owners import OwnersOutcome, simulate
-from tests.simulation.planting import Patch, Plant
+from tests.simulation.planting import Patch, Plants
 
 CATCH_WITHIN: Final = 60
-OWNER_PLANTS: Final[dict[str, tuple[Plant, tuple[str, ...]]]] = {}
+OWNER_PLANTS: Final[Plants] = {}
 """By what the bug is, in words: how it is planted, and the only kinds of faults of its seeds."""
 ALWAYS_NS: Final = 10**18
 
-
-def plant(words: str, *only: str) -> Callable[[Plant], Plant]:
-    def add(make: Plant) -> Plant:
-        OWNER_PLANTS[words] = make, only
-        return make
-
-    return add
+plant: Final = partial(planting.plant, among=OWNER_PLANTS)
+planted_bug: Final = partial(planting.planted, among=OWNER_PLANTS)
 
 
 @plant("an owner trusts what any server answers", "deposed leader")
@@ -100,20 +96,6 @@ def _trust_from_the_answer() -> list[Patch]:
         self._proven_at = max(self._renewed_at, self._life_at, sent_at)
 
     return [(ShardOwnership, "_prove", prove)]
-
-
-@contextlib.contextmanager
-def planted_bug(words: str) -> Iterator[None]:
-    """The bug is there for as long as this lasts, and nowhere else."""
-    patches = OWNER_PLANTS[words][0]()
-    before = [(where, name, vars(where)[name]) for where, name, _ in patches]
-    try:
-        for where, name, bad in patches:
-            setattr(where, name, bad)
-        yield
-    finally:
-        for where, name, good in before:
-            setattr(where, name, good)
 
 
 class Found(msgspec.Struct):

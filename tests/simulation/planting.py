@@ -14,22 +14,24 @@ CATCH_WITHIN: Final = 250
 Patch = tuple[Any, str, Any]
 Plant = Callable[[], list[Patch]]
 
-PLANTS: dict[str, tuple[Plant, tuple[str, ...]]] = {}
+Plants = dict[str, tuple[Plant, tuple[str, ...]]]
+
+PLANTS: Plants = {}
 """By what the bug is, in words: how it is planted, and the only kinds of trouble of its seeds (none: as drawn, like every other run)."""
 
 
-def plant(words: str, *only: str) -> Callable[[Plant], Plant]:
+def plant(words: str, *only: str, among: Plants = PLANTS) -> Callable[[Plant], Plant]:
     def add(make: Plant) -> Plant:
-        PLANTS[words] = make, only
+        among[words] = make, only
         return make
 
     return add
 
 
 @contextlib.contextmanager
-def planted(words: str) -> Iterator[None]:
+def planted(words: str, among: Plants = PLANTS) -> Iterator[None]:
     """The bug is there for as long as this lasts, and nowhere else."""
-    patches = PLANTS[words][0]()
+    patches = among[words][0]()
     before = [(where, name, vars(where)[name]) for where, name, _ in patches]
     try:
         for where, name, bad in patches:

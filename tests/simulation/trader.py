@@ -21,11 +21,11 @@ from domain.order.trail import Trail, TrailTrigger
 from domain.ports import Unavailable
 from domain.values import AT_SESSIONS, OrderType, Side, TimeInForce, order_id_of
 from tests.simulation import market
+from tests.simulation.client_way import HTTP_TIMEOUT_S
 from tests.simulation.services import Oms
 from tests.simulation.world import BEGIN_NS, World
 
 ACCOUNTS = ("alice", "bob")
-HTTP_TIMEOUT_S = 2.5
 ASK_AGAIN_S = 0.3
 ASK_AGAIN_MAX = 400
 BY = "PKTRADER222222222222"
