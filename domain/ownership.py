@@ -113,6 +113,7 @@ class ShardOwnership:
         self.epoch = 0
         """The epoch of the last ShardTaken in the journal; 0: no unit ever took the shard."""
         self._units = units
+        self._lease_epoch = 0
         self._life_at = now
         self._released: tuple[str, int] | None = None
         self._lost_at: int | None = None
@@ -133,7 +134,7 @@ class ShardOwnership:
         """
         if 0 < revision <= self.revision:
             return
-        self.revision, self.holder = revision, unit
+        self.revision, self.holder, self._lease_epoch = revision, unit, epoch
         mine = unit == self._units.unit
         if self.phase in (Phase.OWNING, Phase.RELEASING):
             if not unit:
@@ -161,9 +162,13 @@ class ShardOwnership:
                 self._replaced = True
 
     def released(self, to: str, n: int, now: int) -> None:
-        """Note a ShardReleased in the journal. `to` is empty if the owner named no heir."""
+        """Note a ShardReleased in the journal. `to` is empty if the owner named no heir.
+
+        A lease with a later epoch shows that the shard has been taken since, by a ShardTaken that was not read yet.
+        """
         self.commit(n, now)
-        self._released = (to, now)
+        if self._lease_epoch <= self.epoch:
+            self._released = (to, now)
 
     # What the unit does
 

@@ -155,6 +155,13 @@ OWNED: Final = ["0 taken 5", "0 lease other 10"]
             [*OWNED, "0 beat", "1 released 9", "1 lease other 12", "1 look"],
             Duty.TAKE,
         ),
+        (
+            "a release that is read later than the next owner's lease",
+            FIRST,
+            [*OWNED, "0 beats 2", "1.9 lease third 12 10", "2 released 9", "2 look"],
+            Duty.WAIT,
+        ),
+        ("also one to this unit", FIRST, [*OWNED, "0 beats 2", "1.9 lease third 12 10", f"2 released 9 {FIRST}", "2 look"], Duty.WAIT),
         ("a commit behind the release ends it", FIRST, [*OWNED, "0 beats 2", "2 released 9", "2 commit 10", "2.1 look"], Duty.WAIT),
         # An attempt
         ("while the journal is read nothing else is done", FIRST, [*OWNED, "0 beats 3", "3 take 11", "3 look"], Duty.WAIT),

@@ -69,7 +69,7 @@ def test_an_exeq_that_is_killed_between_two_slices_continues_with_the_next(tmp_p
             stack.await_ready()
             killed_at = client.get(twap)["slices_done"]
             client.until(twap, slices_done=killed_at + 3)
-            amended = oms.patch(f"/algos/{twap}", json={"end_at": rfc3339(time_ns() + 12 * SECOND)})
+            amended = oms.patch(f"/algos/{twap}", json={"end_at": rfc3339(time_ns() + 6 * SECOND)})
             assert amended.status_code == 200, amended.text
             iceberg = client.submit("iceberg", quantity=6, strategy="iceberg", limit_price=10, params={"display_quantity": 2})
             ended = client.until(iceberg, status="done")
