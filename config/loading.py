@@ -51,6 +51,7 @@ OVERRIDES: Final[Mapping[str, Override]] = {
     "TRADE_NATS_URL": Override("nats.url"),
     "TRADE_NATS_MONITOR_URL": Override("nats.monitor_url"),
     "TRADE_SHARDS": Override("nats.shards", is_text=False),
+    "TRADE_UNIT_NAME": Override("unit.name"),
     "TRADE_MARKET_NATS_URL": Override("market_nats.url"),
     "TRADE_VALKEY_URL": Override("valkey.url"),
     "TRADE_QUESTDB_HTTP_URL": Override("questdb.http_url"),

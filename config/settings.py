@@ -36,6 +36,7 @@ from config.sections import (
     StreamSection,
     VenueJournalSection,
 )
+from config.unit_section import UnitSection
 
 CONNECTIONS_MAX: Final = 1000
 """Of one port."""
@@ -119,6 +120,7 @@ class RiskSettings(Settings):
     performance: RiskPerformanceSection = RiskPerformanceSection()
     monitoring: RiskMonitoring = RiskMonitoring()
     following: FollowingSection = FollowingSection()
+    unit: UnitSection = UnitSection()
 
     def notices(self) -> list[str]:
         unchecked = ["risk_checks.enabled is empty: only symbol blocks refuse an order"]
@@ -161,6 +163,7 @@ class OmsSettings(Settings):
     market: MarketSection = MarketSection()
     alpaca: AlpacaSection = AlpacaSection()
     fills: FillsStore = "questdb"
+    unit: UnitSection = UnitSection()
 
     def alpaca_base(self) -> str | None:
         return self.alpaca.base if self.alpaca.enabled else None
@@ -185,6 +188,7 @@ class ExeqSettings(Settings):
     market: MarketSection = MarketSection()
     monitoring: ExeqMonitoring = ExeqMonitoring()
     following: FollowingSection = FollowingSection()
+    unit: UnitSection = UnitSection()
 
 
 class GatewayService(ServiceSection):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence, Set
 from itertools import chain
 from typing import Final
 
-import msgspec
 import structlog
 
 from adapters.codec import ORDER_COMMITS
@@ -15,12 +14,15 @@ from apps.journal.commit_feed import CommitFeed
 from apps.journal.event_time import EventClock
 from apps.journal.group_commit import GroupCommit, Outcome, Pace
 from apps.journal.list_reactions import UNRULED, ListReactions, add_together, result_of, waiting_for
-from apps.journal.list_reactions import Landed as Landed
 from apps.journal.order_repository import TRADES, OrderRepository
+from apps.journal.outcomes import CommandRefused as CommandRefused
+from apps.journal.outcomes import IdTaken as IdTaken
+from apps.journal.outcomes import Landed as Landed
+from apps.journal.outcomes import Taken, Then
 from apps.journal.parent_commands import ParentCommands
 from apps.journal.repetition import RepetitionFilter
 from apps.journal.watermark import Mark, verify_watermark, watch_foreign
-from domain.execution.owner import UNIT, Owner, owner_of
+from domain.execution.owner import UNIT, owner_of
 from domain.groups.contingency import Rules
 from domain.order import events as e
 from domain.order.algo import CHILD
@@ -41,23 +43,6 @@ REDUCING: Final = (*TRADES, e.OrderQueued, e.RouteAcknowledged, e.OrderReplaced,
 """Events of a reduce-only order after which it is checked against its position. Not a refused cancel, which would be repeated at once."""
 REDUCED_MAX: Final = 1000
 """Orders that one commit cuts or cancels because a position moved; any others follow a little later."""
-
-
-class CommandRefused(msgspec.Struct, frozen=True):
-    """A refusal of TakeShard: `owner` has the shard, under another epoch than the request expected."""
-
-    owner: Owner
-
-
-class IdTaken(msgspec.Struct, frozen=True):
-    """A list was not recorded: an order with the id of one of its legs exists."""
-
-    order: Order
-
-
-Taken = Callable[[Landed | CommandRefused | Unavailable], None]
-Then = Callable[[Landed | Unavailable], None]
-"""Called once, after the ack or when the outcome is lost."""
 
 
 class ShardHost:
@@ -100,6 +85,7 @@ class ShardHost:
         self._algos = AlgoReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, bounds)
         self.parents = ParentCommands(self.book, self._algos, lambda: self._commits, self._all_landed)
         self._taking = False
+        self._kind: Callable[..., GroupCommit[e.OrderEvent]] = GroupCommit
         self.recoveries = 0
         self.on_landed: Callable[[Landed], None] = lambda landed: None
         self.on_unrecorded: Callable[[Events], None] = lambda events: None
@@ -139,6 +125,16 @@ class ShardHost:
     def ready(self) -> bool:
         return self._commits is not None and self._commits.trusted
 
+    @property
+    def trouble(self) -> Unavailable:
+        """What a request is told while the shard is not ready."""
+        return Unavailable("the order journal is not available")
+
+    @property
+    def standby(self) -> bool:
+        """Whether another unit has the shard, or may take it. This one then answers nothing."""
+        return False
+
     async def distrusted(self) -> str | None:
         """Return why the shard is not ready; None while it may answer from memory."""
         return None if self.ready else "the journal has not confirmed memory recently"
@@ -165,13 +161,11 @@ class ShardHost:
 
     async def _recovered(self) -> GroupCommit[e.OrderEvent]:
         """Rebuild memory from the journal. The journal's last commit is the fence that the next append must follow."""
-        if self._mark is not None:
-            await verify_watermark(self.journal, self._mark)
-        head = await self.book.recover(self.journal)
+        head = await self._read()
         self.stamps.heard((self.book.latest,))
         self._repeats = RepetitionFilter()
         held = self._held if self._replicas > 1 else None
-        commits = GroupCommit(self.journal, ORDER_COMMITS, head, shard=self.shard, pace=self._pace, held=held)
+        commits = self._kind(self.journal, ORDER_COMMITS, head, shard=self.shard, pace=self._pace, held=held)
         commits.on_append = self.on_append
         if self._mark is not None:
             self._mark.note(head)
@@ -181,6 +175,12 @@ class ShardHost:
             self._feed.begin(head)
             commits.on_commit = self._feed.put
         return commits
+
+    async def _read(self) -> Head:
+        """Read the journal to its end into the book. Return the head that the next append must follow."""
+        if self._mark is not None:
+            await verify_watermark(self.journal, self._mark)
+        return await self.book.recover(self.journal)
 
     def _held(self) -> e.OrderEvent:
         return e.ShardHeld(at=self.stamps.now(), unit=UNIT)
@@ -205,7 +205,7 @@ class ShardHost:
         """Decide and evolve now; call `then` after the ack. Unavailable at once while the shard recovers or its memory may be stale."""
         commits = self._commits
         if commits is None or not commits.trusted:
-            then(Unavailable("the order journal is not available"))
+            then(self.trouble)
             return
         try:
             order, members, parent = self.book.find(command.order_id), None, None
@@ -265,7 +265,7 @@ class ShardHost:
         """Record a list and its orders in one commit; call `then` with its lead after the ack."""
         commits = self._commits
         if commits is None or not commits.trusted:
-            then(Unavailable("the order journal is not available"))
+            then(self.trouble)
             return
         try:
             known = next((order for leg in legs if (order := self.book.find(leg.order_id)) is not None), None)
@@ -380,8 +380,8 @@ class ShardHost:
 
     async def settled(self, *orders: Order) -> None:
         """Wait until everything these orders show is on disk, so that no reader sees speculative state. Unavailable."""
-        if self._commits is None:
-            raise Unavailable("the order journal is not available")
+        if self._commits is None or self.standby:
+            raise self.trouble
         commits = self._commits
         await commits.settled(max((order.commit for order in orders), default=0))
         await commits.prove()
