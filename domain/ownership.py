@@ -91,6 +91,12 @@ class UnitsSeen:
             return 0
         return now - self._since
 
+    def others(self, now: int) -> list[str] | None:
+        """Return the other units alive; None while the lease store does not answer."""
+        if not self.answered_ns(now):
+            return None
+        return sorted(unit for unit, (at, _) in self._seen.items() if unit != self.unit and now - at < LEASE_NS)
+
     def heirs(self, shard: int, now: int) -> list[str]:
         """Return the units alive that may take the shard, in the order of their ranks.
 

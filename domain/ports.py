@@ -33,6 +33,15 @@ class Unavailable(Exception):
         self.unknown = unknown
 
 
+class ShardElsewhere(Unavailable):
+    """Another unit owns the shard, or no unit does now. Nothing was accepted. `owner`: the unit that the lease names; empty for none."""
+
+    def __init__(self, shard: int, owner: str) -> None:
+        super().__init__(f"shard {shard} is owned by {owner}" if owner else f"no unit owns shard {shard} now")
+        self.shard = shard
+        self.owner = owner
+
+
 class Missing(Unavailable):
     """The journal does not exist: it was never created, or it is gone."""
 

@@ -12,7 +12,7 @@ from adapters import controls, subjects
 from adapters.controls import CONTROL_COMMITS, CONTROL_JOURNAL, RiskJournal
 from adapters.jetstream import JetStreamJournal, stream_state
 from apps.connections import journals, nats
-from apps.connections.controls import ControlAck, KnownControls, connections, events_into
+from apps.connections.controls import ControlAck, KnownControls, connections, events_into, of_unit
 from apps.journal.publisher import Publisher
 from apps.journal.subscription import JournalSubscription
 from apps.journal.watermark import (
@@ -97,6 +97,8 @@ async def follow_controls(
     follower = JournalSubscription(journal, CONTROL_COMMITS, events_into(*taken), after=Head(), wait_s=0)
     known = KnownControls(journal, follower, connections(client))
     await ControlAck(chassis.name, follower, publisher).start(client)
+    if unit := chassis.settings.unit.name:
+        await ControlAck(of_unit(chassis.name, unit), follower, publisher).start(client)
     chassis.spawn(follower.run, tasks.CONTROL_FOLLOWER)
     chassis.spawn(known.run, tasks.CONTROLS_KNOWN)
     note(chassis, CONTROL_JOURNAL, mark, follower)

@@ -221,6 +221,11 @@ class ControlAck:
         self._publisher.put(message.reply, encode(ControlsQuestion(seq)))
 
 
+def of_unit(service: str, unit: str) -> str:
+    """Return the name under which a service of one of several units acknowledges controls."""
+    return f"{service}_{unit}"
+
+
 async def obeyed(client: Client, service: str, seq: int) -> str:
     """Return whether a service has applied the controls up to `seq`: `yes`, `absent` or `unknown`.
 

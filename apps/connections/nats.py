@@ -17,8 +17,9 @@ from apps.connections.unit import Unit
 from apps.runtime import metrics, tasks
 from apps.runtime.health import SERVICE
 from apps.runtime.service import Chassis
-from apps.runtime.standby import Turn
+from apps.runtime.standby import AnyTurn, NoTurn, Turn
 from config.settings import Settings
+from config.text import ConfigError
 from domain.ports import Corrupt, Unavailable
 
 TRY_AGAIN_S: Final = 0.5
@@ -76,6 +77,19 @@ def interest(chassis: Chassis[AnySettings], client: Client, unit: Unit | None = 
 def _foreign_seen() -> list[Metric]:
     seen = {journal: float(len(sequences)) for journal, sequences in FOREIGN_SEEN.items()}
     return [metrics.gauge("journal_foreign_messages", "Messages in a journal that are not commits, read by this process", seen, "journal")]
+
+
+async def turn_in(unit: Unit | None, chassis: Chassis[AnySettings], client: Client) -> AnyTurn:
+    """Wait for the turn of the service, as `turn` does; at once in a unit that shares the shards with others."""
+    if unit is None or unit.leases is None:
+        return await turn(chassis, client)
+    return NoTurn(unit.leases.sender)
+
+
+def refuse_apart(unit: Unit | None, name: str) -> None:
+    """Check that a service by itself has no unit's name. Raises ConfigError."""
+    if unit is None and name:
+        raise ConfigError(f"unit.name is {name!r}, but this process is one service by itself: only a unit shares shards with other units")
 
 
 async def turn(chassis: Chassis[AnySettings], client: Client) -> Turn:

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 
 from adapters import bus
 from apps.connections.announcements import Interest
+from apps.connections.unit_leases import UnitLeases
 from apps.http.app import Handler
 from apps.journal.commit_feed import CommitFeed
 from apps.runtime.loop_share import LoopShare
@@ -31,8 +32,8 @@ Perform = Callable[[Sequence[ServiceCommand], Answered], None]
 class Unit:
     """The shared parts of a unit. Each service sets its part while it is built; while a part is missing, callers fail closed or retry."""
 
-    def __init__(self, nats_url: str, lost: Callable[[str], None], shards: int = 1) -> None:
-        """`nats_url`: the shared connection, with the user of a unit. `lost` ends the process."""
+    def __init__(self, nats_url: str, lost: Callable[[str], None], shards: int = 1, name: str = "") -> None:
+        """`nats_url`: the shared connection, with the user of a unit. `lost` ends the process. `name`: of a unit that shares the shards."""
         self._nats_url = nats_url
         self._lost = lost
         self._client: Client | None = None
@@ -47,6 +48,8 @@ class Unit:
         self.decide_list: DecideList | None = None
         self.performs: dict[int, Perform] = {}
         """By shard."""
+        self.leases = UnitLeases(name) if name else None
+        """Of a unit that shares the shards with others."""
 
     def front(self, service: str, app: Handler) -> Handler:
         """Return the application of one of the unit's services, limited in its share of the loop unless it is oms."""

@@ -289,6 +289,9 @@ class Executor:
     async def _ask(self, commands: Sequence[Command]) -> None:
         """Send the commands until oms answers. Repeating is safe: oms records a route id only once."""
         while True:
+            if self.ownership.stands_by:
+                self._forget(commands)
+                return
             signed = self.ownership.signed(commands)
             try:
                 async with self._asks:
@@ -303,6 +306,13 @@ class Executor:
         if retry:
             await asyncio.sleep(ASK_AGAIN_S)
             self.ask_soon(retry)
+
+    def _forget(self, commands: Sequence[Command]) -> None:
+        """Drop commands of a shard that another process has now. An order that is still queued is decided when the shard comes back."""
+        for command in commands:
+            self._asked.pop(command.order_id, None)
+            self._missed.discard(command.order_id)
+            self.executions.queue_again(command.order_id)
 
     def _settled(self, command: Command, answer: CommandAnswer) -> bool:
         """Forget a decided command. Return True when oms could not decide it and it must be repeated.

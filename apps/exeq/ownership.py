@@ -41,6 +41,8 @@ class Ownership:
         self.unit = unit
         self.epoch: int | None = None
         self.takes = 0
+        self.stands_by = False
+        """Whether another process took the shard from this one, which did not end."""
 
     def active(self) -> bool:
         """Return whether this process may route and send now."""
@@ -50,11 +52,11 @@ class Ownership:
         """Apply a ShardTaken of commit `n`. A take-over by another process after this one's calls `lost`."""
         owner = owner_of(event, n)
         if owner.sender == self._sender:
-            self.epoch = owner.epoch
+            self.epoch, self.stands_by = owner.epoch, False
             log.info("this exeq owns the shard", unit=owner.unit, epoch=owner.epoch)
             self._read.set()
         elif self.epoch is not None:
-            self.epoch = None
+            self.epoch, self.stands_by = None, True
             self._lost(f"{owner.sender} of {owner.unit} has taken the shard at epoch {owner.epoch}: this exeq no longer sends")
         self._before = owner.epoch
 

@@ -1,6 +1,6 @@
 """The parts of exeq that every shard has for itself: its fold of the journal, routing, executor, and what watches its open orders."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -11,12 +11,13 @@ from adapters.codec import ORDER_COMMITS
 from apps.connections import journals, nats
 from apps.connections.depths import Depths
 from apps.connections.unit import Unit
+from apps.connections.unit_leases import UnitLeases
 from apps.exeq import metrics as exeq_metrics
 from apps.exeq.algos import Algos
 from apps.exeq.executor import Executor
 from apps.exeq.in_doubt import InDoubtRoutes
 from apps.exeq.kill_switch import ExeqKillSwitch
-from apps.exeq.oms_commands import oms_commands
+from apps.exeq.oms_commands import OmsCommands, oms_commands
 from apps.exeq.ownership import Ownership
 from apps.exeq.router import Router, RoutingRules
 from apps.exeq.stop_orders import StopOrders
@@ -28,7 +29,7 @@ from apps.journal.subscription import JournalSubscription
 from apps.runtime import metrics, tasks
 from apps.runtime.chassis import Chassis
 from apps.runtime.histogram import Hops
-from apps.runtime.standby import Turn
+from apps.runtime.standby import AnyTurn
 from config.settings import ExeqSettings
 from domain.execution.projection import OLDER_SHAPES, STATE_VERSION, Executions, ExecutionsState
 from domain.execution.routing import RoutedVenue
@@ -53,7 +54,7 @@ class ExecutionContext(NamedTuple):
     clock: Clock
     rules: RoutingRules
     switch: ExeqKillSwitch
-    turn: Turn
+    turn: AnyTurn
     wire: VenueWire
     hops: Hops
     throttles: dict[str, TokenBucket]
@@ -116,9 +117,14 @@ async def execution_shards(chassis: Chassis[ExeqSettings], client: Client, unit:
     shards = await journals.followed_shards(chassis, client)
     built = ExecutionShards([await _parts(chassis, client, unit, common, shard, shards) for shard in range(shards)])
     followed = [(each.snapshots, each.orders) for each in built.parts]
-    journals.report_readiness(chassis, [(each.orders, each.executor.caught_up) for each in built.parts])
+    shared = unit is not None and unit.leases is not None  # a standby is ready
+    journals.report_readiness(chassis, [(each.orders, _read(each.orders) if shared else each.executor.caught_up) for each in built.parts])
     journals.keep(chassis, followed)
     return built
+
+
+def _read(orders: JournalSubscription[OrderEvent]) -> Callable[[], bool]:
+    return lambda: orders.caught_up
 
 
 async def _parts(
@@ -140,7 +146,8 @@ async def _parts(
         depths=common.depths,
         throttles=common.throttles,
     )
-    ownership = Ownership(oms, common.turn.sender, common.turn.holds, chassis.fail)
+    leases = None if unit is None else unit.leases
+    ownership = _ownership(chassis, oms, common.turn, leases, shard)
     executor = Executor(
         oms,
         common.wire.send,
@@ -151,7 +158,8 @@ async def _parts(
         settings.routing.route_batch_max,
         ownership,
         caught_up=lambda: orders.caught_up and switch.controls_known() and ownership.active(),
-        is_past=lambda seq: orders.is_past(seq),  # called only after the subscription below exists
+        # called only after the subscription below exists; what another unit routed is not sent here
+        is_past=lambda seq: orders.is_past(seq) or (leases is not None and ownership.epoch is None),
         failed=chassis.fail,
     )
     snapshots = journals.snapshotter(chassis, executions, ExecutionsState, STATE_VERSION, OLDER_SHAPES, shard)
@@ -161,11 +169,22 @@ async def _parts(
     doubts = InDoubtRoutes(client, executor, shard)
     name = Shards(shards).name(shard)
     chassis.spawn(orders.run, tasks.JOURNAL_FOLLOWER, name)
-    chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP, name)
+    if leases is None:
+        chassis.spawn(lambda: ownership.run(lambda: orders.caught_up and switch.controls_known()), tasks.OWNERSHIP, name)
+    else:
+        leases.follows(shard, orders)
     chassis.spawn(executor.run, tasks.EXECUTOR, name)
     chassis.spawn(doubts.run, tasks.DOUBTS, name)
     _watch_held(chassis, executor, common, name)
     return ExecutionParts(executor, doubts, orders, snapshots)
+
+
+def _ownership(chassis: Chassis[ExeqSettings], oms: OmsCommands, turn: AnyTurn, leases: UnitLeases | None, shard: int) -> Ownership:
+    """Return how the epoch of the shard is taken: by exeq itself, or by its unit, under whose epoch it sends while the lease is trusted."""
+    if leases is None:
+        return Ownership(oms, turn.sender, turn.holds, chassis.fail)
+    trusted = partial(leases.trusted, shard)
+    return Ownership(oms, leases.sender, trusted, lambda reason: chassis.log.warning(reason), unit=leases.unit)
 
 
 def _watch_held(chassis: Chassis[ExeqSettings], executor: Executor, common: ExecutionContext, name: str) -> None:

@@ -45,6 +45,7 @@ MILLISECOND_NS: Final = 1_000_000
 async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Service:
     """Build exeq, by itself or as a part of `unit`. The lines follow the order in which parts depend on each other."""
     settings, clock = chassis.settings, SystemClock()
+    nats.refuse_apart(unit, settings.unit.name)
     instruments = load_instruments().instruments
     listed = load_venues(instruments).venues
     venues = {name: routed_venue(venue) for name, venue in listed.items()}
@@ -52,7 +53,7 @@ async def build(chassis: Chassis[ExeqSettings], unit: Unit | None = None) -> Ser
     chassis.ready.set("journal", False, "catching up with the journal")
     client = await nats.connect(chassis, unit)
     access.follow_access(chassis, client)
-    turn = await nats.turn(chassis, client)
+    turn = await nats.turn_in(unit, chassis, client)
     market, publisher, controls = Market(), Publisher(client), Controls()
     switch = ExeqKillSwitch(controls, _local_kills(settings.service.data_dir))
     ticks, depths = await _follow_market(chassis, client, market, instruments, listed, clock)

@@ -240,6 +240,15 @@ class OrderRepository:
         else:
             self.owner = owner_after(self.owner, event, head.n)
 
+    def follow(self, head: Head, events: Sequence[e.OrderEvent]) -> None:
+        """Apply the next commit of the journal, which another process wrote."""
+        self._replay(head, events)
+
+    async def save(self, head: Head) -> None:
+        """Save changes once, while another process writes the journal: everything in memory is on disk there."""
+        if self._dirty or self.parents.dirty:
+            await self._save(lambda: (head, 0))
+
     async def run(self, durable: Durable) -> None:
         """Save changes until cancelled."""
         while True:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 import structlog
 
-from domain.execution.owner import owner_of
+from domain.execution.owner import Owner, owner_of
 from domain.leases import CLUSTER, SHARD, UNIT, Cluster, Lease, LeaseEntry, UnitAlive, agreed, name_in, shard_key, unit_key
 from domain.order.events import OrderEvent, ShardReleased, ShardTaken
 from domain.ownership import BEAT_NS, RENEW_NS, Duty, Phase, ShardOwnership, UnitsSeen
@@ -91,7 +91,29 @@ class ShardKeeper:
     def phase(self, shard: int) -> Phase:
         return self._shards[shard].phase
 
+    def epoch(self, shard: int) -> int:
+        """Return the shard's epoch, as far as the journal was read."""
+        return self._shards[shard].epoch
+
+    def holder(self, shard: int) -> str:
+        """Return the unit that the lease of the shard names; empty if it was given back."""
+        return self._shards[shard].holder
+
+    def others(self) -> Sequence[str] | None:
+        """Return the other units alive; None while the lease store does not answer."""
+        return self._units.others(self._now())
+
     # What the seats report
+
+    def recovered(self, shard: int, n: int, owner: Owner) -> None:
+        """Note that the journal was read to commit `n`, and the owner of the shard there."""
+        mine, now = self._shards[shard], self._now()
+        mine.commit(n, now)
+        if owner.unit:
+            mine.taken(owner.epoch, n, now, mine=owner.sender == self.sender)
+        elif owner.epoch:
+            mine.taken(owner.epoch, n, now, mine=False)
+            mine.released("", n, now)
 
     def applied(self, shard: int, n: int, events: Sequence[OrderEvent]) -> None:
         """Note a commit that was read from the journal."""

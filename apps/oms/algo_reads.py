@@ -103,7 +103,7 @@ class AlgoReads:
         try:
             stored = await asyncio.to_thread(book.page, wanted, below, limit + 1 + len(unsaved))
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         found = [book.by_id.get(parent.algo_id, parent) for parent in stored if parent.algo_id not in unsaved]
         found += [parent for parent in unsaved.values() if wanted.takes(parent) and (below is None or _place_of(parent) < below)]
         found.sort(key=_place_of, reverse=True)
@@ -128,7 +128,7 @@ class AlgoReads:
         try:
             child = self._hosts.of_id(event.child).find(event.child) if event.child else None
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         return slice_view(event, seq, child)
 
     async def story(self, algo_id: str, limit: int, after: int, caller: Caller) -> View:
@@ -148,7 +148,7 @@ class AlgoReads:
         try:
             recorded = await self._hosts.of(parent.account).journal.read(seq)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         assert recorded is not None, f"the journal lost sequence {seq}"
         return ORDER_COMMITS.read(recorded).events
 

@@ -53,7 +53,7 @@ class AlgoReports:
                 await self._hosts.of(parent.account).parents.settled(parent)
                 return await self._made(parent)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         finally:
             self._inside -= 1
 

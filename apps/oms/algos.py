@@ -81,7 +81,7 @@ class AlgoHandler:
         try:
             return self._hosts.of_id(algo_id).book.parents.find(algo_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def _decision(self, asked: Terms) -> RiskDecision:
         """Ask risk, unless oms refuses by itself."""
@@ -90,7 +90,7 @@ class AlgoHandler:
         try:
             decision = await self._risk.check(asked)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+            raise unavailable(trouble, unknown=trouble.unknown) from trouble
         failpoint("after_risk")
         return self._intake.forbidden(asked) or decision  # a control may have changed since; no other task runs before the commit
 
@@ -118,14 +118,14 @@ class AlgoHandler:
             for host in dict.fromkeys(self._hosts.of(parent.account) for parent in parents) or self._hosts.all:
                 await host.parents.settled(*(parent for parent in parents if self._hosts.of(parent.account) is host))
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=unknown) from trouble
+            raise unavailable(trouble, unknown=unknown) from trouble
 
     async def _perform(self, command: AlgoCommand) -> a.Parent:
         """Refusal 409, 503."""
         try:
             found = await self._hosts.of_id(command.order_id).parents.perform(command)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+            raise unavailable(trouble, unknown=trouble.unknown) from trouble
         if isinstance(found, AlgoRefused):
             detail = CODES[found.code].format(state=found.state)
             raise Refusal(409, found.code, detail, algo_id=command.order_id, state=found.state)

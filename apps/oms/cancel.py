@@ -25,7 +25,7 @@ async def cancel(hosts: Hosts, order: Order, *, by: str) -> Landed:
     try:
         landed = await hosts.of(order.account).perform(CancelOrder(order_id=order.order_id, by=by))
     except Unavailable as trouble:
-        raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+        raise unavailable(trouble, unknown=trouble.unknown) from trouble
     if any(isinstance(event, TransitionRefused) for event in landed.events):
         raise Refusal(409, "illegal_transition", f"a {order.status} order cannot be cancelled", state=order.status, order_id=order.order_id)
     return landed
@@ -44,7 +44,7 @@ async def cancel_algos(hosts: Hosts, parents: Sequence[Parent], *, by: str) -> N
     try:
         await asyncio.gather(*(host.parents.perform(command) for host, command in commands))
     except Unavailable as trouble:
-        raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+        raise unavailable(trouble, unknown=trouble.unknown) from trouble
 
 
 async def cancel_all(hosts: Hosts, orders: Sequence[Order], algos: Sequence[Parent] = (), *, by: str) -> dict[str, int]:

@@ -41,6 +41,8 @@ class CommandHandler:
         await client.subscribe(subjects.commands(shard), cb=self._on_commands)
 
     async def _on_commands(self, message: Msg) -> None:
+        if self._host.standby:
+            return  # the unit that owns the shard answers
         try:
             commands: list[ServiceCommand] = _COMMANDS.decode(message.data)
         except ValueError as error:

@@ -92,7 +92,7 @@ class ListReads:
         try:
             return self._hosts.of_id(list_id).book.members(list_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def own(self, list_id: str, caller: Caller) -> Order:
         """Return the lead of a list that the caller may change. Refusal 403, 404, 503."""
@@ -114,7 +114,7 @@ class ListReads:
         try:
             await self._hosts.of(lead.account).settled(*members.values())
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def page(self, account: str | None, status: ListStatus | None, limit: int, cursor: str | None, caller: Caller) -> View:
         """Return a page of lists, newest first. With a status, the page may be short although more follow: `next` continues it."""
@@ -144,7 +144,7 @@ class ListReads:
             try:
                 recorded = await journal.read(seq)
             except Unavailable as trouble:
-                raise unavailable(str(trouble), unknown=False) from trouble
+                raise unavailable(trouble, unknown=False) from trouble
             assert recorded is not None, f"the journal lost sequence {seq}"
             for event in ORDER_COMMITS.read(recorded).events:
                 if event.order_id in members:

@@ -88,7 +88,7 @@ class ListHandler:
         try:
             await self._hosts.of(lead.account).perform(CancelList(order_id=lead.order_id, by=by, exits=exits))
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+            raise unavailable(trouble, unknown=trouble.unknown) from trouble
 
     def _unused(self, legs: Sequence[Terms]) -> None:
         """Check that no replace has the id of a leg as its name. Refusal 422, 503."""
@@ -102,7 +102,7 @@ class ListHandler:
         try:
             return self._hosts.of_id(list_id).book.members(list_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def _new(self, asked: ListTerms, legs: Sequence[Terms], by: str) -> ListResult:
         mine = self._in_flight[asked.list_id] = asyncio.get_running_loop().create_future()
@@ -115,7 +115,7 @@ class ListHandler:
             decisions = self._forbidden(legs) or decisions  # a control may have changed since; no other task runs before the commit
             landed, members = await self._recorded(asked, legs, _together(decisions), by)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+            raise unavailable(trouble, unknown=trouble.unknown) from trouble
         finally:
             mine.set_result(None)
             del self._in_flight[asked.list_id], self._owners[asked.list_id]
@@ -171,7 +171,7 @@ class ListHandler:
         try:
             await self._hosts.of(asked.account).settled(*members.values())
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=True) from trouble
+            raise unavailable(trouble, unknown=True) from trouble
         assert lead is not None, "a list has a lead"
         group = lead.group
         assert group is not None, "a lead has a group"

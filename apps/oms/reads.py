@@ -62,7 +62,7 @@ class OrderReads:
                     return order
                 self._refused(order_id, caller)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         raise Refusal(404, "order_not_found", f"unknown order {order_id[:64]!r}")
 
     def _refused(self, order_id: str, caller: Caller) -> None:
@@ -90,11 +90,11 @@ class OrderReads:
     async def proven_by(self, host: ShardHost) -> None:
         """Wait until the memory of this shard is known to match its journal. Refusal 503."""
         if not host.ready:
-            raise unavailable("the order journal is not available", unknown=False)
+            raise unavailable(host.trouble, unknown=False)
         try:
             await host.proven()
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def views(self, orders: Sequence[Order], asked: Sequence[ShardHost] = ()) -> list[View]:
         """Return the current views of these orders once they are durable. `asked`: the hosts that were asked for them. Refusal 503."""
@@ -109,7 +109,7 @@ class OrderReads:
             for host in hosts:
                 await host.settled(*(orders if len(hosts) == 1 else [order for order in orders if self._hosts.of(order.account) is host]))
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     def shard_of(self, account: str) -> dict[str, int]:
         """Return the field that says of which shard a sequence is; nothing where there is only one."""
@@ -160,12 +160,12 @@ class OrderReads:
     async def _some_of(self, host: ShardHost, wanted: OrderFilter, behind: Place | None, limit: int, oldest_first: bool) -> list[Order]:
         """Return orders of one shard. Those not saved yet come from memory, all others from the store. Refusal 503."""
         if not host.ready:
-            raise unavailable("the order journal is not available", unknown=False)
+            raise unavailable(host.trouble, unknown=False)
         unsaved = {order.order_id: order for order in host.book.unsaved()}
         try:
             stored = await host.book.page(wanted, behind, limit + len(unsaved), oldest_first=oldest_first)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         found = [order for order in stored if order.order_id not in unsaved]
         found += [order for order in unsaved.values() if wanted.takes(order) and _is_behind(order, behind, oldest_first)]
         found.sort(key=place_of, reverse=not oldest_first)
@@ -182,7 +182,7 @@ class OrderReads:
         try:
             recorded = await self._hosts.of(order.account).journal.read(seq)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         assert recorded is not None, f"the journal lost sequence {seq}"
         return [event for event in ORDER_COMMITS.read(recorded).events if event.order_id == order.order_id]
 

@@ -125,7 +125,7 @@ class ReplaceHandler:
         try:
             landed = await self._replaced(order, asked, by)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+            raise unavailable(trouble, unknown=trouble.unknown) from trouble
         finally:
             mine.set_result(None)
             del self._under_way[order.order_id]

@@ -151,7 +151,7 @@ async def _settle(hosts: Hosts, order: Order, command: SettleOrder) -> None:
     try:
         landed = await hosts.of(order.account).perform(command)
     except Unavailable as trouble:
-        raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+        raise unavailable(trouble, unknown=trouble.unknown) from trouble
     _check_settled(order, landed.events)
 
 

@@ -11,8 +11,10 @@ from adapters import subjects
 from adapters.codec import ORDER_COMMITS
 from adapters.order_streams import SHARDS
 from apps.connections import journals, nats, stores
+from apps.connections.cluster import share_shards
 from apps.connections.unit import Unit
 from apps.journal.algo_reactions import AlgoBounds
+from apps.journal.leased_host import LeasedHost
 from apps.journal.publisher import Publisher
 from apps.journal.shard_host import Landed, ShardHost
 from apps.journal.shard_hosts import Hosts, hosts_of
@@ -146,7 +148,17 @@ async def order_shards(
         each.host.on_unrecorded = common.alarms.unrecorded
         chassis.ready.set(_check(each), False, "recovering")
         chassis.ready.depend(f"journal's answers {each.name}".rstrip(), each.host.distrusted)
+    if unit is not None and unit.leases is not None:
+        await share_shards(chassis, client, unit.leases, [_standby(chassis, each) for each in parts])
     return OrderShards(parts)
+
+
+def _standby(chassis: Chassis[OmsSettings], parts: ShardParts) -> LeasedHost:
+    """Return the host of a shard that other units may take. As a standby it is ready."""
+    host = parts.host
+    assert isinstance(host, LeasedHost)
+    host.on_standby = partial(chassis.ready.set, _check(parts), True, "")
+    return host
 
 
 async def _journals(chassis: Chassis[OmsSettings], client: Client, writer: Client) -> list[tuple[Journal, Mark | None]]:
@@ -195,7 +207,9 @@ def _host(
 ) -> ShardHost:
     settings, shards = chassis.settings, Shards(chassis.settings.nats.shards)
     negative: Set[str] = negative_prices(common.instruments.values())
-    return ShardHost(
+    leases = None if unit is None else unit.leases
+    made = ShardHost if leases is None else partial(LeasedHost, tenure=leases)
+    return made(
         journal,
         common.clock,
         store=stores.order_store(chassis, shard),

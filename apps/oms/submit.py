@@ -17,7 +17,7 @@ from domain.instruments import Denial
 from domain.order.commands import RiskDecision, SubmitOrder, Terms
 from domain.order.order import Order
 from domain.order.terms import same_terms
-from domain.ports import Unavailable
+from domain.ports import ShardElsewhere, Unavailable
 from domain.shards import Shards
 
 RETRY_AFTER_S: Final = 1
@@ -83,8 +83,9 @@ class SubmitHandler:
 
     def admit(self, account: str) -> None:
         """Check that a submit may be taken now. Refusal 429, 503."""
-        if self.stopping or not self._hosts.of(account).ready:
-            raise unavailable("the order journal is not available", unknown=False)
+        host = self._hosts.of(account)
+        if self.stopping or not host.ready:
+            raise unavailable(host.trouble, unknown=False)
         if not self._informed():
             raise unavailable("controls are not loaded yet; retry", unknown=False)
         if len(self._in_flight) >= self._in_flight_max:
@@ -95,14 +96,14 @@ class SubmitHandler:
         try:
             return self._hosts.of_id(order_id).find(order_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     def unused(self, terms: Terms) -> None:
         """Check that no replace has the id as its name. Refusal 422, 503."""
         try:
             other = self._hosts.of(terms.account).book.replaced_as(terms.account, terms.client_order_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         if other is not None:
             raise reused(terms.client_order_id, other)
 
@@ -111,7 +112,7 @@ class SubmitHandler:
         try:
             await self._hosts.of(account).proven()
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def _new(self, terms: Terms, by: str) -> SubmitResult:
         mine = self._in_flight[terms.order_id] = asyncio.get_running_loop().create_future()
@@ -124,7 +125,7 @@ class SubmitHandler:
             command = SubmitOrder(order_id=terms.order_id, by=by, terms=terms, decision=decision)
             landed = await self._hosts.of(terms.account).perform(command)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=trouble.unknown) from trouble
+            raise unavailable(trouble, unknown=trouble.unknown) from trouble
         finally:
             mine.set_result(None)
             del self._in_flight[terms.order_id]
@@ -165,7 +166,7 @@ class SubmitHandler:
         try:
             await self._hosts.of(order.account).settled(order)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=True) from trouble
+            raise unavailable(trouble, unknown=True) from trouble
         if not same_terms(order, terms):
             raise reused(terms.client_order_id, order)
         return SubmitResult(order, order.seqs[0], replayed=True)
@@ -176,10 +177,15 @@ def reused(client_order_id: str, order: Order) -> Refusal:
     return Refusal(422, "client_order_id_reused", f"client_order_id {client_order_id} was used for another order", order_id=order.order_id)
 
 
-def unavailable(reason: str, *, unknown: bool) -> Refusal:
+def unavailable(reason: str | Unavailable, *, unknown: bool) -> Refusal:
     """Build the 503 refusal. `unknown` is not a failure: the caller retries with the same client_order_id."""
+    if isinstance(reason, ShardElsewhere):
+        owner = {"owner": reason.owner} if reason.owner else {}
+        return Refusal(
+            503, "shard_unavailable", str(reason), outcome="not_accepted", shard=reason.shard, headers={"Retry-After": "1"}, **owner
+        )
     if unknown:
         return Refusal(
             503, "outcome_unknown", f"{reason}; retry with the same client_order_id", outcome="unknown", headers={"Retry-After": "1"}
         )
-    return Refusal(503, "journal_unavailable", reason, outcome="not_accepted", headers={"Retry-After": "1"})
+    return Refusal(503, "journal_unavailable", str(reason), outcome="not_accepted", headers={"Retry-After": "1"})

@@ -96,6 +96,10 @@ class UnsequencedVenues:
             self._hold(data, again=again)
 
     def _hold(self, data: bytes, *, again: bool) -> None:
+        if self._host.standby:
+            again = True  # the unit that owns the shard books it; what it could not book is booked here when this unit takes the shard
+            if len(self._held) >= HELD_MAX:
+                self._held.popleft()
         if len(self._held) >= HELD_MAX:
             log.error(
                 "a fill of an unsequenced session is lost: the journal was unavailable for too long",

@@ -67,6 +67,7 @@ RISK_AGAIN_S: Final = 0.1
 async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Service:
     """Build oms, by itself or as a part of `unit`. The lines follow the order in which parts depend on each other."""
     settings, clock = chassis.settings, SystemClock()
+    nats.refuse_apart(unit, settings.unit.name)
     instruments = load_instruments().instruments
     venues = load_venues(instruments).venues
     chassis.ready.set("journal", False, "recovering")
@@ -101,11 +102,15 @@ async def build(chassis: Chassis[OmsSettings], unit: Unit | None = None) -> Serv
     catalogue, settled = instrument_list.router(instruments, venues, controls.listings), settle.router(hosts, reads, negative, clock, two)
     _include(routes, catalogue, admin.router(Admin(verification)), listed, algos, settled)
     kept: dict[str, HasStats] = {"positions_upkeep": positions_upkeep, "quotes": ticks}
+    if unit is not None and unit.leases is not None:
+        kept["leases"] = unit.leases
     assets, tables = AssetBook(instruments.values(), common.calendars), _tables(chassis, routes, clock)
     parts = FacadeParts(hosts, reads, intake, replaces, reader, accounts, fills, recent, lists, market, controls, clock, metrics, *tables)
 
     async def stop_intake() -> None:
         intake.stopping = True
+        if unit is not None and unit.leases is not None:
+            await unit.leases.drain()
         positions_upkeep.stop()
         for program in filter(None, (past, verification)):
             program.stop()

@@ -1,7 +1,7 @@
 """Acknowledgement of controls by oms and exeq, and recording of kill switches that were set at exeq itself."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -11,7 +11,8 @@ from nats.aio.msg import Msg
 
 from adapters import bus, subjects
 from adapters.codec import decoder, encode
-from apps.connections.controls import obeyed
+from apps.connections.controls import obeyed, of_unit
+from apps.connections.unit_leases import UnitLeases
 from apps.risk.control_log import ControlLog
 from domain.ports import Unavailable
 from domain.risk.controls import ControlEvent, KillThrown, words_of_kill
@@ -23,14 +24,24 @@ REPORTS_PENDING_MAX: Final = 64
 
 
 class ControlAcks:
-    """Asks all services at once whether a control is in force."""
+    """Asks all services at once whether a control is in force; those of all units where several share the shards."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, leases: UnitLeases | None = None) -> None:
         self._client = client
+        self._leases = leases
 
     async def of(self, seq: int) -> Mapping[str, str]:
-        answers = await asyncio.gather(*(obeyed(self._client, service, seq) for service in SERVICES))
-        return dict(zip(SERVICES, answers, strict=True))
+        names = SERVICES if self._leases is None else self._of_units(self._leases)
+        if names is None:
+            return dict.fromkeys(SERVICES, "unknown")  # the lease store does not say which units there are
+        answers = await asyncio.gather(*(obeyed(self._client, name, seq) for name in names))
+        return dict(zip(names, answers, strict=True))
+
+    @staticmethod
+    def _of_units(leases: UnitLeases) -> Sequence[str] | None:
+        """Return the services of all units alive. One that is not alive trusts no lease, sends nothing, and reads the controls first."""
+        others = leases.others()
+        return None if others is None else [of_unit(service, unit) for unit in (leases.unit, *others) for service in SERVICES]
 
 
 class LocalKillReport(msgspec.Struct, forbid_unknown_fields=True):

@@ -66,6 +66,8 @@ async def risk_shards(
         timed = hops.timed("risk", snapshots.whole(orders_into(risk, also)))
         wait_s = chassis.settings.following.follower_wait_ms / 1000
         follower = JournalSubscription(journal, ORDER_COMMITS, timed, after=head, wait_s=wait_s)
+        if unit is not None and unit.leases is not None:
+            unit.leases.follows(shard, follower)
         gate = Readiness(follower, common.controls, journal, chassis.settings.risk_checks.reservation_ttl_ms / 1000, connections(client))
         _run(chassis, gate, follower, risk, common.measures, name)
         parts.append(RiskParts(CheckService(risk, gate, common.measures, common.rules, common.clock), snapshots, follower))

@@ -40,7 +40,7 @@ from apps.risk.price_cache import PriceHistory
 from apps.risk.shard_assembly import RiskContext, risk_shards
 from apps.runtime import tasks
 from apps.runtime.chassis import Chassis, Service
-from apps.runtime.standby import Turn
+from apps.runtime.standby import AnyTurn
 from config.catalogue import load_instruments, load_venues
 from config.percent import fractions_among
 from config.sections import RiskChecksSection
@@ -59,6 +59,7 @@ CONTROLS_WAIT_S: Final = 0.0
 async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Service:
     """Build risk, by itself or as a part of `unit`. The lines follow the order in which parts depend on each other."""
     settings = chassis.settings
+    nats.refuse_apart(unit, settings.unit.name)
     checks = settings.risk_checks
     catalogue = load_instruments()
     venues = load_venues(catalogue.instruments).venues
@@ -67,7 +68,7 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     controls, clock = Controls(), SystemClock()
 
     client, writer = await nats.connect(chassis, unit), await nats.connect_writer(chassis)
-    turn = await nats.turn(chassis, client)
+    turn = await nats.turn_in(unit, chassis, client)
     controls_journal, control_mark = await control_journal.written_controls(chassis, client, writer)
     control_follower = JournalSubscription(
         controls_journal, CONTROL_COMMITS, events_into(controls.apply), after=GENESIS, wait_s=CONTROLS_WAIT_S
@@ -94,7 +95,8 @@ async def build(chassis: Chassis[RiskSettings], unit: Unit | None = None) -> Ser
     await _answer_oms(chassis, client, check_service, measures, turn, unit)
     await LocalKillReports(client, control_log).start()
     chassis.spawn(lambda: overfills.run(control_log), tasks.OVERFILLS)
-    control_http = _controls(settings, risk, control_log, ControlAcks(client), Scopes(catalogue.instruments, venues), clock)
+    acks = ControlAcks(client, None if unit is None else unit.leases)
+    control_http = _controls(settings, risk, control_log, acks, Scopes(catalogue.instruments, venues), clock)
     check_http = CheckEndpoint(risk, check_service, measures, rules, clock)
     routes = check_http.router()
     for part in (control_http, access_http, _decisions(chassis)):
@@ -140,7 +142,7 @@ async def _access(chassis: Chassis[RiskSettings], client: Client, writer: Client
 
 
 async def _answer_oms(
-    chassis: Chassis[RiskSettings], client: Client, check_service: Checks, measures: RiskMetrics, turn: Turn, unit: Unit | None
+    chassis: Chassis[RiskSettings], client: Client, check_service: Checks, measures: RiskMetrics, turn: AnyTurn, unit: Unit | None
 ) -> None:
     """Serve oms's checks: over NATS, and by a direct call when oms is in this process."""
     handler = CheckHandler(

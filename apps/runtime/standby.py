@@ -165,6 +165,19 @@ class Turn:
         return int(asyncio.get_running_loop().time() * 1e9)
 
 
+class NoTurn:
+    """The turn of a service in a unit that shares the shards: several work at a time, each for the shards that its unit owns."""
+
+    def __init__(self, sender: str) -> None:
+        self.sender = sender
+
+    def holds(self) -> bool:
+        return True
+
+
+AnyTurn = Turn | NoTurn
+
+
 async def _within(seconds: float, event: asyncio.Event) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

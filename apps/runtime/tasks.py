@@ -68,6 +68,11 @@ ALPACA_UPDATES: Final = _housekeeping(
     "updates of the Alpaca stream", "connections that listen are closed; a client continues from the last sequence that it has seen"
 )
 
+# A unit that shares the shards with others; its oms runs them.
+LEASES_WATCHED: Final = _vital("leases", "the unit would see no lease and no other unit, and take no shard")
+UNIT_HEARTBEAT: Final = _vital("unit heartbeat", "other units would count this one as gone, and this one would see no silence")
+SHARD_KEEPER: Final = _vital("shard keeper", "the shard's lease is not renewed: another unit takes the shard")
+
 # risk
 OPENING: Final = _vital("opening", "risk would never approve an order")
 GATE: Final = _vital("gate", "risk would not notice a new connection, and refuse every order from then on")
@@ -189,6 +194,7 @@ TASKS: Final[Mapping[str, tuple[Task, ...]]] = {
         TURN,
         OWNERSHIP,
     ),
+    "unit": (LEASES_WATCHED, UNIT_HEARTBEAT, SHARD_KEEPER),
     "live-gateway": (
         *_EVERYWHERE,
         *_ACCESS,

@@ -43,13 +43,15 @@ def lives() -> Coroutine[Any, Any, int]:
     exeq = load_exeq(environ=environment_of("exeq", environ))
     if len(numbers := {each.nats.shards for each in (oms, risk, exeq)}) > 1:
         raise ConfigError(f"nats.shards must be the same for oms, risk and exeq, found {', '.join(map(str, sorted(numbers)))}")
+    if len(names := {each.unit.name for each in (oms, risk, exeq)}) > 1:
+        raise ConfigError(f"unit.name must be the same for oms, risk and exeq, found {', '.join(repr(name) for name in sorted(names))}")
     begin(oms, risk, exeq)
     url, credentials = str(oms.nats.url), secrets.read(UNIT, environ)
     if user := credentials.get("nats.url"):
         url = secrets.with_user(url, *user)
 
     async def together() -> int:
-        unit = Unit(url, lambda reason: chassis[0].fail(reason), oms.nats.shards)
+        unit = Unit(url, lambda reason: chassis[0].fail(reason), oms.nats.shards, oms.unit.name)
         chassis: tuple[Chassis[Any], ...] = tuple(
             Chassis(each, own_environment(each.service.name, environ), partial(unit.front, each.service.name)) for each in (oms, risk, exeq)
         )

@@ -69,7 +69,7 @@ class OrderLookup:
         try:
             order = self._hosts.of(request.account).book.replaced_as(request.account, given)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
         if order is None:
             return None
         return Named(order, next(each.number for each in order.generations if each.client_order_id == given))
@@ -105,7 +105,7 @@ class OrderLookup:
         try:
             return self._hosts.of(order.account).book.members(order.group_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     async def _exact(self, order_id: str, request: AlpacaRequest) -> Order | None:
         """Return the caller's order with this id, in a time that does not show whether another account has it."""
@@ -121,7 +121,7 @@ class OrderLookup:
         try:
             return self._hosts.of_id(order_id).find(order_id)
         except Unavailable as trouble:
-            raise unavailable(str(trouble), unknown=False) from trouble
+            raise unavailable(trouble, unknown=False) from trouble
 
     @staticmethod
     def _own(order: Order | None, request: AlpacaRequest) -> Order | None:
