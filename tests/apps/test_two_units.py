@@ -161,7 +161,7 @@ def test_the_shards_of_a_unit_that_is_killed_suspended_or_stopped_are_taken_by_t
     heir.process.send_signal(signal.SIGCONT)
     until(lambda: set(heir.states().values()) == {"following"}, heir, fresh)
     assert heir.submit(0, 3).status_code == 503
-    assert heir.client.get("/ready").status_code == 200, "it is ready as a standby"
+    until(lambda: heir.client.get("/ready").status_code == 200, heir)
 
     fresh.process.send_signal(signal.SIGTERM)
     began = time.monotonic()
@@ -187,7 +187,7 @@ def _refuses_what_is_not_its_own(unit: UnitProcess, owner: UnitProcess, shard: i
 
 async def _one_owner_and_every_order_once(url: str, made: dict[str, int]) -> None:
     """Each journal was written by one owner at a time, and has each answered order once."""
-    client = await bus.connect(url, "test")
+    client = await bus.connect(url, "test", closed=lambda: None)
     try:
         for shard, journal in enumerate(await journals.order_journals(client)):
             audit, submitted = OwnerAudit(), Counter[str]()
