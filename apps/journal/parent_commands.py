@@ -15,7 +15,6 @@ from domain.ports import Unavailable
 
 Then = Callable[[Parent | AlgoRefused | Unavailable], None]
 """Called once, with the parent after the ack. A refusal is not recorded."""
-LOST: str = "the order journal is not available"
 
 
 class ParentCommands:
@@ -27,12 +26,17 @@ class ParentCommands:
         algos: AlgoReactions,
         commits: Callable[[], GroupCommit[OrderEvent] | None],
         landed: Callable[[Sequence[Landed], Outcome], None],
+        trouble: Callable[[], Unavailable],
     ) -> None:
-        """`commits`: the open commit; None while the shard recovers. `landed`: notes results whose commit has an outcome."""
+        """`commits`: the open commit; None while the shard recovers. `landed`: notes results whose commit has an outcome.
+
+        `trouble`: what a request is told while the shard is not ready.
+        """
         self._book = book
         self._algos = algos
         self._commits = commits
         self._landed = landed
+        self._trouble = trouble
 
     @property
     def failures(self) -> int:
@@ -43,7 +47,7 @@ class ParentCommands:
         """Decide and apply now; call `then` after the ack. Unavailable at once while memory may be stale."""
         commits = self._commits()
         if commits is None or not commits.trusted:
-            then(Unavailable(LOST))
+            then(self._trouble())
             return
         try:
             parent = self._book.parents.find(command.order_id)
@@ -85,7 +89,7 @@ class ParentCommands:
         """Wait until everything these parents show is on disk. Unavailable."""
         commits = self._commits()
         if commits is None:
-            raise Unavailable(LOST)
+            raise self._trouble()
         await commits.settled(max((parent.commit for parent in parents), default=0))
         await commits.prove()
 

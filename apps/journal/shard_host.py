@@ -83,7 +83,7 @@ class ShardHost:
         self.book = OrderRepository(store or MemoryOrderStore(), shards)
         self._lists = ListReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, rules)
         self._algos = AlgoReactions(self.book, self.stamps, lambda: self._repeats, negative_prices, bounds)
-        self.parents = ParentCommands(self.book, self._algos, lambda: self._commits, self._all_landed)
+        self.parents = ParentCommands(self.book, self._algos, lambda: self._commits, self._all_landed, lambda: self.trouble)
         self._taking = False
         self._kind: Callable[..., GroupCommit[e.OrderEvent]] = GroupCommit
         self.recoveries = 0

@@ -149,15 +149,21 @@ async def order_shards(
         chassis.ready.set(_check(each), False, "recovering")
         chassis.ready.depend(f"journal's answers {each.name}".rstrip(), each.host.distrusted)
     if unit is not None and unit.leases is not None:
-        await share_shards(chassis, client, unit.leases, [_standby(chassis, each) for each in parts])
+        await share_shards(chassis, client, unit.leases, [_standby(chassis, common.metrics, each, ready) for each in parts])
     return OrderShards(parts)
 
 
-def _standby(chassis: Chassis[OmsSettings], parts: ShardParts) -> LeasedHost:
+def _standby(chassis: Chassis[OmsSettings], metrics: OmsMetrics, parts: ShardParts, all_ready: list[bool]) -> LeasedHost:
     """Return the host of a shard that other units may take. As a standby it is ready."""
     host = parts.host
     assert isinstance(host, LeasedHost)
-    host.on_standby = partial(chassis.ready.set, _check(parts), True, "")
+
+    def on_standby() -> None:
+        all_ready[host.shard] = True
+        chassis.ready.set(_check(parts), True, "")
+        metrics.ready(all(all_ready))
+
+    host.on_standby = on_standby
     return host
 
 
