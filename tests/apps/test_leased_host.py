@@ -207,7 +207,7 @@ async def test_exeq_cannot_take_a_shard_beside_its_unit() -> None:
         assert answers == [CommandRefused(Owner("unit-a", "unit-a-life", epoch))]
 
 
-async def test_the_feed_has_every_commit_whoever_wrote_it() -> None:
+async def test_the_feed_has_the_commits_of_every_unit() -> None:
     async with two_units() as (one, two):
         start = two.host.head
         await one.take()
