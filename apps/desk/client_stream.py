@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from apps.desk.events_source import EventsSource
 from apps.desk.frames import Cursor, Frames, id_of, message
-from apps.desk.kinds import EVENTS, LISTS, MARKS, ORDERS, SERVICES
+from apps.desk.kinds import ALGOS, EVENTS, LISTS, MARKS, ORDERS, SERVICES
 from apps.desk.marks import BestQuotes
 from apps.desk.query import StreamQuery
 from apps.desk.rows import Row
@@ -127,7 +127,7 @@ class ClientStream:
         if resume.chain and resume.chain != await self._chain_at(resume.seq):
             return "unknown_history"
         self._cursor.at(resume.seq)
-        if self._needs_orders() and resume.seq < fold.forgotten_seq:
+        if (self._needs_orders() and resume.seq < fold.forgotten_seq) or self._lost_algos():
             return "too_old"
         return "too_old" if EVENTS not in self.query.kinds and self._is_far_behind() else ""
 
@@ -142,14 +142,19 @@ class ClientStream:
         """Return whether more orders changed than one frame may have."""
         return next(islice(self._rows_behind(), FRAME_ROWS_MAX, None), None) is not None
 
-    def _lost_orders(self) -> bool:
-        """Return whether an order may have changed since the cursor and left memory."""
-        return not self.query.kinds.isdisjoint(_STATES) and self._cursor.rows_seq < self._frames.fold.forgotten_seq
+    def _lost_algos(self) -> bool:
+        return ALGOS in self.query.kinds and self._cursor.rows_seq < self._frames.fold.algos.forgotten_seq
+
+    def _lost_rows(self) -> bool:
+        """Return whether an order or an algo may have changed since the cursor and left memory."""
+        lost_orders = not self.query.kinds.isdisjoint(_STATES) and self._cursor.rows_seq < self._frames.fold.forgotten_seq
+        return lost_orders or self._lost_algos()
 
     def _lost_accounts(self) -> bool:
-        """Return whether an event after the cursor is read from the journal and its order, which says whose it is, may have left memory."""
+        """Return whether an event after the cursor is read from the journal, and the order or algo that it is of may be forgotten."""
         fold = self._frames.fold
-        return not self.query.every_account and self._cursor.seq < min(fold.events_after, fold.forgotten_seq)
+        forgotten_seq = max(fold.forgotten_seq, fold.algos.forgotten_seq)
+        return not self.query.every_account and self._cursor.seq < min(fold.events_after, forgotten_seq)
 
     async def _reached(self, seq: int) -> bool:
         deadline = asyncio.get_running_loop().time() + REACH_S
@@ -236,7 +241,7 @@ class ClientStream:
         """Send what changed since the cursor: one frame, unless there are more events or orders than one may have."""
         if EVENTS in self.query.kinds:
             await self._catch_up_with_events()
-        elif self._lost_orders() or self._is_far_behind():
+        elif self._lost_rows() or self._is_far_behind():
             await self._snapshot("too_old")
         else:
             await self._send(self._frames.frame(self.query, self._cursor, self._frames.head()))
@@ -255,7 +260,7 @@ class ClientStream:
             if self._lost_accounts():
                 await self._snapshot("too_old")
                 return
-            more, lost = at != frames.head(), self._lost_orders()
+            more, lost = at != frames.head(), self._lost_rows()
             await self._send(frames.frame(query, cursor, at, events, more=more or lost))
             if lost and not more:
                 await self._snapshot("too_old")

@@ -9,7 +9,7 @@ from adapters.codec import ORDER_COMMITS
 from apps.desk.fold import Recorded
 from apps.desk.frames import EVENTS_BYTES_MAX, Frames, array
 from apps.desk.query import StreamQuery
-from domain.order.events import OrderSubmitted
+from domain.order.events import AlgoSubmitted, OrderSubmitted
 from domain.ports import Head, Journal, JournalEntry
 
 READERS_MAX: Final = 4
@@ -77,10 +77,16 @@ class EventsSource:
         for place, event in enumerate(ORDER_COMMITS.read(entry).events):
             if type(event) is OrderSubmitted:
                 accounts[event.order_id] = event.account
-            row = self._frames.fold.find(event.order_id)
-            account = row.order.account if row is not None else accounts.get(event.order_id, "")
+            elif type(event) is AlgoSubmitted:
+                accounts[event.order_id] = event.terms.account
+            account = self._account_of(event.order_id) or accounts.get(event.order_id, "")
             if query.every_account or account in query.accounts:
                 yield Recorded(entry.head.seq, place, account, event, None)
+
+    def _account_of(self, id_: str) -> str:
+        """Return the account of an order or an algo in memory; empty if it is not there."""
+        row = self._frames.fold.find(id_)
+        return row.order.account if row is not None else self._frames.fold.algos.account_of(id_)
 
 
 def _commits(events: Iterable[Recorded]) -> Iterator[list[Recorded]]:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from adapters.codec import Commit
+from apps.desk.algos import AlgosState, DeskAlgos
 from apps.desk.lists import DeskLists
 from apps.desk.rows import Row
 from domain.access.scopes import EVERY_ACCOUNT
@@ -43,6 +44,7 @@ class DeskState(msgspec.Struct):
     accounts: list[CountedAccount]
     forgotten_seq: int
     alarms: list[Alarm] = []
+    algos: AlgosState = msgspec.field(default_factory=AlgosState)
 
 
 class Recorded(NamedTuple):
@@ -124,6 +126,7 @@ class DeskFold:
         self._accounts: dict[str, AccountRows] = {EVERY_ACCOUNT: AccountRows()}
         self.everything = self._accounts[EVERY_ACCOUNT]
         self.lists = DeskLists(self._order)
+        self.algos = DeskAlgos()
         self.events: deque[Recorded] = deque()
         self.alarms: deque[Alarm] = deque(maxlen=KEPT_MAX)
         """The newest alarms of the journal, the newest one at the end."""
@@ -198,9 +201,12 @@ class DeskFold:
     ) -> str:
         """Apply one event, and note its order in `batch`, and its order with its events in `changed`. Return its account."""
         row, kind = self.everything.rows.get(event.order_id), type(event)
+        of_algo = self.algos.apply(event, seq)
+        if of_algo:
+            self._account(of_algo).seq = seq
         if row is None:
             if kind is not e.OrderSubmitted:
-                return self._record(Recorded(seq, place, "", event, None))  # of no order, or a report that names an unknown one
+                return self._record(Recorded(seq, place, of_algo, event, None))  # of no order, or a report that names an unknown one
             order = evolve(None, event)
             row = self.everything.rows[order.order_id] = Row(order, seq)
             batch[row] = None
@@ -281,6 +287,7 @@ class DeskFold:
             accounts=[CountedAccount(name, dict(rows.states)) for name, rows in self._accounts.items()],
             forgotten_seq=self.forgotten_seq,
             alarms=list(self.alarms),
+            algos=self.algos.state(),
         )
 
     def restore(self, state: DeskState) -> None:
@@ -303,6 +310,7 @@ class DeskFold:
             self._account(counted.account).states.update(counted.states)
         self.forgotten_seq = state.forgotten_seq
         self.alarms.extend(state.alarms)
+        self.algos.restore(state.algos)
 
     def restored_at(self, seq: int) -> None:
         """Note that this fold was restored at a sequence: earlier events are not in memory."""
@@ -311,9 +319,12 @@ class DeskFold:
 
 def _is_of_an_order(event: e.OrderEvent) -> bool:
     """Return whether the journal has an order that the event belongs to: a venue may report of one that never was."""
-    return bool(event.order_id) and not (type(event) is e.ReportQuarantined and event.reason == UNKNOWN_ORDER)
+    if type(event) is e.ReportQuarantined:
+        return event.reason != UNKNOWN_ORDER
+    return type(event) not in _OF_NO_ORDER
 
 
 _MOVING: Final = frozenset({e.OrderFilled, e.TradeBusted})
 """Events that change a position."""
+_OF_NO_ORDER: Final = frozenset(e.OF_NO_ORDER)
 _NO_ROWS: Final = AccountRows()

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from apps.desk import algos
 from apps.desk.fold import AccountRows, DeskFold, Recorded
-from apps.desk.kinds import CONTROLS, EVENTS, LISTS, ORDERS, POSITIONS
+from apps.desk.kinds import ALGOS, CONTROLS, EVENTS, LISTS, ORDERS, POSITIONS
 from apps.desk.query import CHAIN_DIGITS, StreamQuery
 from apps.desk.rows import Formats, Row, position_row
 from apps.http.app import with_decimals
@@ -24,7 +25,7 @@ VERSION: Final = 1
 EVENTS_BYTES_MAX: Final = 512 * 1024
 """Of the events in one message; the rest follows in the next one."""
 _PERSONAL: Final = "account:"
-_OF_ACCOUNTS: Final = frozenset((ORDERS, EVENTS, POSITIONS, LISTS))
+_OF_ACCOUNTS: Final = frozenset((ORDERS, EVENTS, POSITIONS, LISTS, ALGOS))
 
 
 def message(event: str, data: bytes, id_: str = "") -> bytes:
@@ -89,6 +90,8 @@ class Frames:
             parts["positions"] = _positions((p for each in self.accounts(query) for p in each.positions.values()), query.formats)
         if LISTS in query.kinds:
             parts["lists"] = msgspec.json.encode([row for name in query.accounts for row in self.fold.lists.newest(name)])
+        if ALGOS in query.kinds:
+            parts["algos"] = algos.encoded([row for name in query.accounts for row in self.fold.algos.newest(name)], query.formats)
         if ORDERS in query.kinds:
             parts["states"] = self._states(query)
         if CONTROLS in query.kinds:
@@ -125,6 +128,9 @@ class Frames:
         if LISTS in query.kinds:
             lists = [] if more else [row for name in query.accounts for row in self.fold.lists.since(name, cursor.positions_seq)]
             parts["lists"] = msgspec.json.encode(lists)
+        if ALGOS in query.kinds:
+            moving = [] if more else [row for name in query.accounts for row in self.fold.algos.since(name, cursor.positions_seq)]
+            parts["algos"] = algos.encoded(moving, query.formats)
         if ORDERS in query.kinds:
             parts["states"] = self._states(query)
         if CONTROLS in query.kinds and cursor.controls_version != self._controls.version:

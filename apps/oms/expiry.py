@@ -10,7 +10,7 @@ import structlog
 from apps.journal.shard_host import Landed, ShardHost
 from domain.market.trading_hours import ALWAYS, Calendar
 from domain.order.commands import ExpireOrder
-from domain.order.events import OrderSubmitted
+from domain.order.events import OrderSubmitted, TradeBusted
 from domain.order.order import Order
 from domain.ports import Clock, Unavailable
 from domain.values import TimeInForce
@@ -23,6 +23,8 @@ VENUE_GRACE_NS: Final = 5_000_000_000
 AGAIN_NS: Final = 5_000_000_000
 AGAIN_MAX_NS: Final = 60_000_000_000
 """Bounds of the pause before a cancel is repeated, as it may have been refused. The pause is the time that the order is overdue."""
+STARTS: Final = frozenset((OrderSubmitted, TradeBusted))
+"""Events after which an order may be open whose deadline is not tracked."""
 
 Due = tuple[int, str]
 """Time and order id. `_due` uses the wall clock, as deadlines do; `_again` uses the monotonic clock, as pauses do."""
@@ -48,8 +50,8 @@ class OrderExpiry:
                 self._note(order)
 
     def landed(self, landed: Landed) -> None:
-        """Note the deadline of a new order, if it has one."""
-        if landed.order is not None and type(landed.events[0]) is OrderSubmitted:
+        """Note the deadline of a new order, and of one that a bust opens again: it may have passed while the order was filled."""
+        if landed.order is not None and type(landed.events[0]) in STARTS:
             self._note(landed.order)
 
     def _note(self, order: Order) -> None:

@@ -287,3 +287,23 @@ async def test_what_came_while_it_ran_has_its_deadline_too() -> None:
         assert order is not None
         await look(timed, clock, order.created_at + 10**9)
         assert await status(client, order_id) == "expired"
+
+
+async def test_an_order_that_a_bust_opens_after_its_deadline_is_withdrawn_from_its_venue() -> None:
+    async with living() as (house, client):
+        order_id = await submit(client, quantity=2, price=50)
+        await at_venue(house, order_id)
+        order = house.host.find(order_id)
+        assert order is not None
+        clock = SetClock(order.created_at)
+        timed = expirer(house, clock, timeout_s=300)
+        timed.restart()
+        house.host.on_landed = timed.landed
+        await report(house, order_id, "fill", exec_id="E1", quantity="2", price="50")
+        assert await status(client, order_id) == "filled"
+        deadline = order.created_at + 300 * 10**9
+        await look(timed, clock, deadline)
+        await report(house, order_id, "bust", exec_id="E1")
+        assert await status(client, order_id) == "routed"
+        await look(timed, clock, deadline)
+        assert await status(client, order_id) == "pending_cancel"

@@ -110,8 +110,13 @@ class Stand:
         found = re.findall(rf'^journal_follow_seconds_bucket{{le="(.*?)",reader="{reader}"}} (\S+)$', page, re.M)
         return {float(bound): float(count) for bound, count in found}
 
+    def shards(self, service: str) -> list[Any]:
+        """The figures of each shard."""
+        found = self.stats(service)
+        return found.get("shards") or [found]
+
     def filled(self) -> int:
-        return int(self.stats("oms")["orders"].get("filled", 0))
+        return sum(int(shard["orders"].get("filled", 0)) for shard in self.shards("oms"))
 
     def rows(self, query: str) -> list[list[Any]]:
         """What QuestDB answers."""
@@ -125,10 +130,10 @@ class Stand:
         """Quantities by symbol, as oms shows them out of Valkey."""
         return {symbol: Decimal(line["quantity"]) for symbol, line in get(f"{self.urls['oms']}/positions/{account}").items()}
 
-    def seqs(self) -> tuple[int, int, int]:
-        """The journal's head, and how far positions and fills have come."""
-        oms, projector = self.stats("oms"), self.stats("projector")
-        return oms["seq"], projector["positions"]["seq"], projector["fills"]["seq"]
+    def seqs(self) -> tuple[list[int], list[int], list[int]]:
+        """The end of each shard's journal, and how far its positions and fills have come."""
+        oms, projector = self.shards("oms"), self.shards("projector")
+        return [each["seq"] for each in oms], [each["positions"]["seq"] for each in projector], [each["fills"]["seq"] for each in projector]
 
     async def settled(self, filled: int) -> tuple[float, dict[str, int]]:
         """Until `filled` orders are filled and projected: how long that took, and the counts as they then stood."""

@@ -109,6 +109,8 @@ TROUBLE: Final[dict[str, dict[str, str]]] = {
     "ReportsQuarantined": {'oms_reports_quarantined_total{reason="unknown_order"}': f"_x{QUIET} 1+0x{QUIET}"},
     "ListFlagged": {'oms_lists_flagged_total{flag="double_exit"}': f"_x{QUIET} 1+0x{QUIET}"},
     "ListRulesFailing": counted("oms_list_rules_failed_total", 1),
+    "AlgoStuck": jumps("oms_algos_alert", 0, 1),
+    "AlgoRulesFailing": counted("oms_algo_rules_failed_total", 1),
     "TransitionsRefused": {'oms_transitions_refused_total{trigger="cancel"}': f"_x{QUIET} 1+0x{QUIET}"},
     "ReduceOnlyOpened": counted("oms_reduce_only_opened_total", 1),
     "SentTwice": jumps("gateway_sends_per_route_max", 1, 2),

@@ -107,8 +107,12 @@ function openOrder(id) {
   location.hash = `order/${encodeURIComponent(id)}${fields.size ? `?${fields}` : ''}`;
 }
 
-/** @param {string} id @param {string} [orderId] the row that gets the focus back */
+/** Open a list, or the algo of a child order. @param {string} id @param {string} [orderId] the row that gets the focus back */
 function openList(id, orderId) {
+  if (store.algos.has(id) || store.orders.get(orderId ?? '')?.role === 'child') {
+    location.hash = `algos/${encodeURIComponent(id)}`;
+    return;
+  }
   focusedBefore = orderId ?? focusedBefore;
   const { fields } = place();
   location.hash = `list/${encodeURIComponent(id)}${fields.size ? `?${fields}` : ''}`;

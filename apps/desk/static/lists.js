@@ -31,7 +31,7 @@ export function roleCell(row) {
   const list = store.lists.get(row.group_id);
   const tone = list?.status === 'alert' ? 'alert' : list?.flags.length ? 'flagged' : 'listed';
   const flags = list?.flags.length ? `, ${list.flags.join(', ')}` : '';
-  return { text: row.role, state: tone, title: `${list?.type ?? 'list'} ${row.group_id}${list ? `, ${list.status}` : ''}${flags}` };
+  return { text: row.role, state: tone, title: `${list?.type ?? (row.role === 'child' ? 'algo' : 'list')} ${row.group_id}${list ? `, ${list.status}` : ''}${flags}` };
 }
 
 /** @param {any} row @returns {import('./grid.js').Cell} why it ended, what it waits for, or what its list should be looked at for */

@@ -45,7 +45,7 @@ export function OrderDetails({ id, close, cancel, openList }) {
       <h2 tabindex="-1" ref=${heading}>${order ? html`<${Side} side=${order.side} /> <${Num} value=${order.quantity} /> ${order.symbol}${order.price ? html` @ <${Num} value=${order.price} />` : ''}` : 'Order'}</h2>
       ${order ? html`<${State} state=${order.status} />` : null}
       <span class="spacer"></span>
-      ${order?.group_id ? html`<button type="button" onClick=${() => openList(order.group_id, id)}>Open list</button>` : null}
+      ${order?.group_id ? html`<button type="button" onClick=${() => openList(order.group_id, id)}>${order.role === 'child' ? 'Open algo' : 'Open list'}</button>` : null}
       ${order && isOpen(order) && may('cancel') ? html`<button type="button" class="danger-quiet" onClick=${() => cancel([order])}>Cancel order</button>` : null}
       <button type="button" onClick=${close}>Close</button>
     </header>

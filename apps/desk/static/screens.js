@@ -1,6 +1,7 @@
 /** The screens in the order of the navigation. */
 
 import { Alarms } from './alarms.js';
+import { Algos } from './algos.js';
 import { Doubt } from './doubt.js';
 import { Engine } from './engine.js';
 import { Kill } from './kill.js';
@@ -13,6 +14,7 @@ import { Venues } from './venues.js';
 /** @type {{ path: string, name: string, view: any }[]} `app.js` draws Trade itself, because orders open in it */
 export const SCREENS = [
   { path: 'trade', name: 'Trade', view: null },
+  { path: 'algos', name: 'Algos', view: Algos },
   { path: 'positions', name: 'Positions', view: Positions },
   { path: 'risk', name: 'Risk', view: Risk },
   { path: 'kill', name: 'Kill', view: Kill },

@@ -6,12 +6,14 @@
  * @typedef {Record<string, any> & { order_id: string, client_order_id: string, account: string, symbol: string, side: string, status: string,
  *   created_at: string, seq: number | null }} Row
  * @typedef {Record<string, any> & { account: string, symbol: string, quantity: string }} Position
- * @typedef {{ reset: boolean, orders: Map<string, Row | undefined>, positions: boolean, controls: boolean, marks: boolean, services: boolean }} Changes
- *   `orders` has, by id, the row that was there before
+ * @typedef {{ reset: boolean, orders: Map<string, Row | undefined>, positions: boolean, controls: boolean, marks: boolean, services: boolean, algos: Set<string> }} Changes
+ *   `orders` has, by id, the row that was there before; `algos` has ids
  */
 
 export const OPEN_STATES = ['new', 'risk_checked', 'queued', 'routed', 'in_doubt', 'partially_filled', 'pending_cancel', 'pending_replace'];
 export const CLOSED_STATES = ['filled', 'cancelled', 'rejected', 'expired'];
+/** States of algos that have ended. */
+export const CLOSED_ALGOS = new Set(['done', 'cancelled', 'expired', 'rejected']);
 export const STATES = [...OPEN_STATES, ...CLOSED_STATES];
 
 const CLOSED = new Set(CLOSED_STATES);
@@ -22,7 +24,7 @@ const SNAPSHOT_ROWS = 5000;
 export const isOpen = (row) => !CLOSED.has(row.status) && row.status !== 'sending';
 
 /** @returns {Changes} */
-const nothing = () => ({ reset: false, orders: new Map(), positions: false, controls: false, marks: false, services: false });
+const nothing = () => ({ reset: false, orders: new Map(), positions: false, controls: false, marks: false, services: false, algos: new Set() });
 
 /** @param {unknown} a @param {unknown} b A sequence is a number, or an object of numbers by shard. */
 const same = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
@@ -38,7 +40,9 @@ export class Store {
     this.positions = new Map();
     /** Lists of orders that belong together, by id, without their orders. @type {Map<string, any>} */
     this.lists = new Map();
-    /** The ids of the orders of each list. @type {Map<string, Set<string>>} */
+    /** Algos by id, without their orders. @type {Map<string, any>} */
+    this.algos = new Map();
+    /** The ids of the orders of each list and algo. @type {Map<string, Set<string>>} */
     this.legs = new Map();
     /** @type {Record<string, number>} */
     this.states = {};
@@ -131,6 +135,10 @@ export class Store {
       this.changes.positions = true;
     }
     for (const list of data.lists ?? []) this.putList(list);
+    for (const algo of data.algos ?? []) {
+      this.algos.set(algo.algo_id, algo);
+      this.changes.algos.add(algo.algo_id);
+    }
     if (data.states) this.states = data.states;
     if (data.controls) {
       this.controls = data.controls;
@@ -142,6 +150,7 @@ export class Store {
     this.orders = new Map([...this.orders].filter(([, row]) => row.status === 'sending'));
     this.positions = new Map();
     this.lists = new Map();
+    this.algos = new Map();
     this.legs = new Map();
     this.states = {};
     this.seq = null;
@@ -226,7 +235,7 @@ export class Store {
     yield ['snapshot', { orders: part }];
     if (this.seq === null) return; // The rest of the snapshot follows as it comes.
     const { seq, at, states, controls } = this;
-    yield ['snapshot_end', { seq, at, states, controls, positions: [...this.positions.values()], lists: [...this.lists.values()] }];
+    yield ['snapshot_end', { seq, at, states, controls, positions: [...this.positions.values()], lists: [...this.lists.values()], algos: [...this.algos.values()] }];
   }
 }
 

@@ -7,7 +7,7 @@
 
 import { Store } from './store.js';
 
-const KINDS = 'orders,positions,controls,marks,services,lists';
+const KINDS = 'orders,positions,controls,marks,services,lists,algos';
 const ADDRESS = `stream?kinds=${KINDS}&numbers=string&limit=100000`;
 /** The server speaks every second. After this long without a word the connection is taken for dead. */
 const SILENCE_MS = 5000;

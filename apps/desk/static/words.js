@@ -27,6 +27,8 @@ const WORDS = {
   no_venue: 'No venue can take it now.',
   never_arrived: 'The venue reported that it does not know it.',
   post_only: 'It would have taken liquidity.',
+  refusals: 'Too many of its orders in a row were refused.',
+  key_revoked: 'The key that started it was revoked.',
 };
 
 /** @type {Record<string, string>} */
@@ -60,10 +62,12 @@ const FLAGS = {
   unprotected: 'The entry traded and no exit works.',
   in_doubt: 'What became of one of the orders is not known.',
   unpaired: 'One exit was cancelled by hand or refused; the other works alone.',
+  late_trade: 'It traded after its end.',
+  overfill: 'More traded than its quantity.',
   dust: 'What is to be exited is less than a venue takes; the exits wait for more.',
 };
 
-/** @param {string} flag of a list @returns {string} */
+/** @param {string} flag of a list or an algo @returns {string} */
 export const flagMeaning = (flag) => FLAGS[flag] ?? '';
 
 /** @param {string | null | undefined} code @returns {string} a sentence, or nothing for a code without one */
