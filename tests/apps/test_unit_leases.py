@@ -56,7 +56,7 @@ def test_the_services_of_a_unit_have_one_name(tmp_path: Path, monkeypatch: pytes
     other.write_text("unit: {name: unit-2}\n")
     monkeypatch.setenv("TRADE_RISK_CONFIG", str(other))
     with pytest.raises(ConfigError, match=r"unit\.name must be the same for oms, risk and exeq, found '', 'unit-2'"):
-        lives()
+        _ = lives()
 
 
 async def test_several_units_work_at_a_time_without_a_turn() -> None:
