@@ -17,8 +17,9 @@ from domain.execution.routing import RoutedVenue
 from domain.execution.venue_health import REJECTS_IN_A_ROW_MAX
 from domain.market.quotes import Market, Quote
 from domain.order import events as e
-from domain.order.commands import RefuseRoute, RouteOrder
+from domain.order.commands import CommandAnswer, RefuseRoute, RouteOrder
 from domain.order.lifecycle import State
+from domain.ports import Unavailable
 from domain.risk.controls import Controls
 from domain.values import OrderType
 from tests.apps.owned import owned
@@ -122,6 +123,25 @@ def test_without_a_token_the_next_venue_takes_it_and_without_any_it_keeps_its_pl
     assert desk.decided() == ["urgent A", "c B"]
     desk.clock.now += S
     assert desk.decided() == ["d A", "e A"]
+
+
+class Away:
+    """Stands for oms, which does not answer."""
+
+    async def ask(self, commands: Sequence[Command], timeout_s: float) -> Sequence[CommandAnswer]:
+        raise Unavailable("oms does not answer")
+
+
+async def test_what_oms_did_not_record_is_dropped_when_another_unit_takes_the_shard_and_the_order_stays_queued() -> None:
+    desk = Desk(venue("A"))
+    desk.executor._oms = Away()  # type: ignore[assignment]
+    desk.told.submit("a")
+    Executor.ask_soon(desk.executor, desk.executor._next())
+    assert desk.executor.asks("a")
+    desk.executor.ownership._lost = lambda reason: None
+    desk.executor.ownership.heard(e.ShardTaken(at=AT, unit="unit-b", sender="other"), 99)
+    await until(lambda: not desk.executor.asks("a"))
+    assert desk.decided() == ["a A"]
 
 
 async def test_an_order_that_waits_for_a_token_is_routed_though_nothing_new_comes() -> None:
