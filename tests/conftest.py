@@ -1,5 +1,6 @@
 """What every test may ask for: exact arithmetic always, real servers when named."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -36,6 +37,12 @@ Make = Callable[[Path, ServerPorts], Program]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole stacks and killed processes come first: they take long and wait much, and at the end one of them would run alone."""
     items.sort(key=lambda item: not {"faults", "flows"} & set(item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all modules live as long as the run: each full collection would visit them again, a second at a time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
