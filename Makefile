@@ -59,7 +59,7 @@ chromium:
 	@command -v chromium >/dev/null || { apt-get update -q && apt-get install -y -q --no-install-recommends chromium; } || { \
 		echo "Chromium is needed and is not installed, and Debian's package could not be installed (as root): these tests cannot run" >&2; exit 1; }
 
-DESK_TESTS := $(addprefix tests/browser/test_desk,.py _sessions.py _lists.py _places.py _forms.py)
+DESK_TESTS := $(addprefix tests/browser/test_desk,.py _sessions.py _lists.py _places.py _forms.py _algos.py)
 
 browser-test: install chromium ## try to trade from pages in a real browser (installs Debian's chromium if it is missing, as root)
 	@$(BIN)/pytest -n0 -v tests/browser $(DESK_TESTS:%=--ignore=%)

@@ -151,7 +151,7 @@ class ClientStream:
         return lost_orders or self._lost_algos()
 
     def _lost_accounts(self) -> bool:
-        """Return whether an event behind the cursor is read from the journal, and its order or algo, which has its account, may be forgotten."""
+        """Return whether an event after the cursor is read from the journal, and the order or algo that it is of may be forgotten."""
         fold = self._frames.fold
         forgotten_seq = max(fold.forgotten_seq, fold.algos.forgotten_seq)
         return not self.query.every_account and self._cursor.seq < min(fold.events_after, forgotten_seq)
