@@ -14,6 +14,7 @@ import msgspec
 from apps.runtime.child_process import die_with
 
 NICENESS: Final = 10
+LOWEST: Final = 19
 FIRST_TO_GO: Final = "1000"
 """oom_score_adj of the program: if memory runs out, the kernel kills it and not the service."""
 PARENT: Final = "TRADE_BESIDE"
@@ -96,6 +97,7 @@ class HelperProcess:
         pipe = subprocess.PIPE
         with subprocess.Popen([*self._command, *arguments], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=environment) as child:
             self._child = child
+            _lower(child.pid, os.getpid())  # from its first line on: its imports alone take half a second of a processor
             if self._stopped:
                 child.kill()
             try:
@@ -113,11 +115,18 @@ class HelperProcess:
                 child.kill()
 
 
+def _lower(pid: int, service: int) -> None:
+    """Give a program a lower priority than the service that started it. It may have ended."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, min(os.getpriority(os.PRIO_PROCESS, service) + NICENESS, LOWEST))
+
+
 def become_helper() -> None:
     """Lower this program's priority and tie its life to the service that started it. Call it first in the program."""
     parent = os.environ.get(PARENT)
     if parent is None:
         return
-    die_with(int(parent), NICENESS)()
+    die_with(int(parent))()
+    _lower(os.getpid(), int(parent))
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_GO)

@@ -104,6 +104,16 @@ async def test_a_cancelled_caller_ends_the_helper_process(tmp_path: Path) -> Non
     await until(lambda: is_gone(runs(file)))
 
 
+async def test_it_is_niced_before_it_has_read_its_first_module(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    beside = HelperProcess("timeit", deadline_s=SOON_S)
+    asking = asyncio.create_task(beside.ask(*timed(WAIT.format(file=str(file), seconds=60))))
+    await until(lambda: runs(file) > 0)
+    await until(lambda: os.getpriority(os.PRIO_PROCESS, runs(file)) == min(os.nice(0) + 10, 19))
+    beside.stop()
+    await asking
+
+
 def test_a_killed_service_takes_it_along_and_it_is_niced(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from apps.runtime import helper_process; helper_process.become_helper(); "
