@@ -1,5 +1,6 @@
 """What every test may ask for: exact arithmetic always, real servers when named."""
 
+import gc
 import os
 import signal
 import tempfile
@@ -24,6 +25,9 @@ TRUSTED = tempfile.TemporaryDirectory(prefix="trade-trusted-")
 os.environ["SSL_CERT_FILE"] = str(CertificateAuthority(Path(TRUSTED.name)).file)
 """What httpx trusts: one authority of our own. Reading the usual hundreds takes 24 ms for each client, and no scene leaves this machine."""
 
+os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+"""QuestDB lives for seconds here: compiling it a second time, and better, is a third of its processor time and never pays."""
+
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # how fast an example is says how busy the machine is
 
@@ -33,6 +37,12 @@ Make = Callable[[Path, ServerPorts], Program]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole stacks and killed processes come first: they take long and wait much, and at the end one of them would run alone."""
     items.sort(key=lambda item: not {"faults", "flows"} & set(item.path.parts))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all modules live as long as the run: each full collection would visit them again, a second at a time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
