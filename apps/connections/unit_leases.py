@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from prometheus_client.core import Metric
@@ -24,7 +25,6 @@ FOLDS: Final = 2
 """Of a shard, beside the host's own: those of risk and of exeq."""
 LOOK_S: Final = 0.02
 DRAIN_S: Final = 1.5
-VERSION: Final = "0.3.0"
 READS: Final = 1
 """The newest version of commits that this program reads, which is the one that it writes."""
 STATES: Final = {Phase.FOLLOWING: "following", Phase.TAKING: "taking", Phase.OWNING: "owned", Phase.RELEASING: "moving"}
@@ -86,7 +86,7 @@ class UnitLeases:
         """Return the keeper of these shards, whose tasks then run."""
         seats = {host.shard: HostSeat(host) for host in hosts}
         self._hosts = hosts
-        self._keeper = ShardKeeper(self.unit, self.sender, seats, leases, self._clock, UnitAlive(VERSION, READS))
+        self._keeper = ShardKeeper(self.unit, self.sender, seats, leases, self._clock, UnitAlive(_version(), READS))
         return self._keeper
 
     async def drain(self) -> None:
@@ -125,3 +125,11 @@ class UnitLeases:
         yield metrics.gauge("oms_shard_owned", "1 while this unit owns the shard", owned, "shard")
         yield metrics.gauge("oms_shard_epoch", "The shard's epoch, by what this unit has read of its journal", epochs, "shard")
         yield metrics.counter("oms_shard_takes", "Times that this unit took a shard", keeper.takes)
+
+
+def _version() -> str:
+    """Return the version of this program; `unknown` in a checkout that is not installed."""
+    try:
+        return version("trade2026")
+    except PackageNotFoundError:
+        return "unknown"
