@@ -30,7 +30,7 @@ class ParentCommands:
     ) -> None:
         """`commits`: the open commit; None while the shard recovers. `landed`: notes results whose commit has an outcome.
 
-        `trouble`: what a request is told while the shard is not ready.
+        `trouble`: the reason for refusing requests while the shard is not ready.
         """
         self._book = book
         self._algos = algos

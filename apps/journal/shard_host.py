@@ -127,7 +127,7 @@ class ShardHost:
 
     @property
     def trouble(self) -> Unavailable:
-        """What a request is told while the shard is not ready."""
+        """The reason for refusing requests while the shard is not ready."""
         return Unavailable("the order journal is not available")
 
     @property

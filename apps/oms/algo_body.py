@@ -254,22 +254,31 @@ class AlgoReader:
 
     def check_times(self, terms: AlgoTerms, now: int) -> None:
         """Check when a new parent works. Refusal 422."""
+        if terms.start_at is not None and terms.start_at - now > self._bounds.horizon_max_s * SECOND_NS:
+            raise unsupported("horizon_too_long", f"start_at may be at most {self._bounds.horizon_max_s} seconds from now", "/start_at")
         if terms.end_at is None:
             if terms.strategy is Strategy.ICEBERG:
                 return
             raise unsupported("end_at_required", f"{terms.strategy} needs end_at", "/end_at")
-        self.check_end(terms.symbol, max(terms.start_at or now, now), terms.end_at, terms.params, terms.strategy)
+        began = max(terms.start_at or now, now)
+        self.check_end(terms.symbol, began, terms.end_at)
+        self.check_slices(terms, began)
 
-    def check_end(self, symbol: str, start_at: int, end_at: int, params: AlgoParams, strategy: Strategy) -> None:
+    def check_slices(self, terms: AlgoTerms, start_at: int, *, done: int = 0) -> None:
+        """Check how many slices a parent has from a time on, after those that are `done`. Refusal 422."""
+        if terms.strategy is Strategy.ICEBERG or terms.end_at is None:
+            return
+        if done + slices_between(start_at, terms.end_at, terms.params) > self._bounds.slices_max:
+            raise unsupported(
+                "too_many_slices", f"at most {self._bounds.slices_max} slices; take a longer interval_sec", "/params/interval_sec"
+            )
+
+    def check_end(self, symbol: str, start_at: int, end_at: int) -> None:
         """Check that a parent may end then. Refusal 422."""
         if end_at <= start_at:
             raise unsupported("end_at_in_past", "end_at must be after the start, and after now", "/end_at")
         if end_at - start_at > self._bounds.horizon_max_s * SECOND_NS:
             raise unsupported("horizon_too_long", f"at most {self._bounds.horizon_max_s} seconds from start to end", "/end_at")
-        if strategy is not Strategy.ICEBERG and slices_between(start_at, end_at, params) > self._bounds.slices_max:
-            raise unsupported(
-                "too_many_slices", f"at most {self._bounds.slices_max} slices; take a longer interval_sec", "/params/interval_sec"
-            )
         closings = [calendar.closing(start_at) for calendar in self._hours(symbol)]
         if all(closing is not None and end_at > closing for closing in closings):
             raise unsupported("end_after_session", "end_at is after the end of the session at every venue", "/end_at")

@@ -16,7 +16,7 @@ from apps.http.schema import schema_of
 from apps.oms.algo_body import SCHEMA_EXAMPLE, AlgoBody, AlgoReader, AmendBody, HaltBody, read_amend, read_halt, unsupported
 from apps.oms.algo_reads import AlgoReads
 from apps.oms.algo_view import result_view
-from apps.oms.algos import AlgoHandler, question
+from apps.oms.algos import AlgoHandler, check_quantity, question
 from apps.oms.openapi import UNAVAILABLE, AccountQuery, CursorQuery, LimitQuery
 from apps.oms.routes import readable
 from apps.oms.submit import untradable
@@ -137,7 +137,7 @@ class AlgoDoor:
             raise untradable(denial)
 
     def amended(self, parent: Parent, asked: AmendBody, by: str) -> AmendAlgo:
-        """Return the command that makes these changes. Refusal 400, 422."""
+        """Return the command that makes these changes. Refusal 400, 409, 422."""
         negative = self._terms.may_be_negative(parent.symbol)
         quantity = exact_number(asked.quantity, "quantity")
         limit_price: Decimal | None = exact_number(asked.limit_price, "limit_price", negative=negative)
@@ -153,6 +153,7 @@ class AlgoDoor:
             end_at=end_at,
             params=params,
         )
+        check_quantity(parent, command.quantity)
         self._check_amended(parent, command)
         return command
 
@@ -168,11 +169,17 @@ class AlgoDoor:
             quantity=command.quantity,
             strategy=parent.strategy,
             limit_price=command.limit_price,
+            start_at=parent.start_at,
+            end_at=command.end_at,
             params=command.params,
         )
         self._check_terms(terms, now)
+        began = max(parent.start_at, now)
         if command.end_at is not None and command.end_at != parent.end_at:
-            self.reader.check_end(parent.symbol, max(parent.start_at, now), command.end_at, command.params, parent.strategy)
+            self.reader.check_end(parent.symbol, began, command.end_at)
+        if (command.quantity, command.end_at, command.params) != (parent.quantity, parent.end_at, parent.params):
+            self.reader.check_slices(terms, began, done=parent.slices)
+            self._check_slices(terms, parent.start_at)
 
 
 def router(algos: AlgoHandler, reads: AlgoReads, door: AlgoDoor) -> APIRouter:
@@ -197,7 +204,7 @@ def _changes(routes: APIRouter, algos: AlgoHandler, reads: AlgoReads, door: Algo
         """Change an algo that has not ended: its quantity, limit price, end or parameters."""
         caller, asked = caller_of(request.scope), read_amend(await request.body())
         parent = await reads.own(algo_id, caller)
-        await algos.amend(parent, door.amended(parent, asked, caller.key_id))
+        await algos.amend(parent, lambda found: door.amended(found, asked, caller.key_id))
         return Exact(await reads.one(algo_id, caller))
 
     @routes.post("/algos/{algo_id}/pause", **HALT_DOC)

@@ -1,7 +1,8 @@
 """Parents of algos: submitted, changed, paused and ended for clients; their children submitted for exeq."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import Final
 
@@ -12,7 +13,7 @@ from apps.journal.shard_hosts import Hosts
 from apps.oms.risk_client import RiskCheck
 from apps.oms.submit import RETRY_AFTER_S, SubmitHandler, unavailable, untradable
 from apps.runtime.failpoint import failpoint
-from domain.groups.parent import AlgoRefused
+from domain.groups.parent import AlgoRefused, is_committed
 from domain.instruments import Denial
 from domain.order import algo as a
 from domain.order import algo_commands as ac
@@ -22,7 +23,7 @@ from domain.ports import Unavailable
 from domain.values import OrderType, Side, derived_id
 
 IN_FLIGHT_MAX: Final = 256
-"""Parents between request and response; one more is refused with 429."""
+"""Parents that are being submitted or changed; one more is refused with 429."""
 
 CODES: Final = {
     "illegal_transition": "a parent that is {state} cannot do this",
@@ -57,24 +58,32 @@ class AlgoHandler:
         `check` raises the refusal of terms that cannot trade now. Refusal 409 `client_algo_id_reused`, 422, 429, 503.
         """
         self._intake.admit(terms.account)
+        async with self._alone(terms.algo_id):
+            if (known := self.find(terms.algo_id)) is not None:
+                return await self._repeated(known, terms)
+            await self._intake.proven(terms.account)
+            check()
+            self._accounts[terms.algo_id] = terms.account
+            try:
+                decision = await self._decision(question(terms))
+                found = await self._perform(ac.SubmitAlgo(order_id=terms.algo_id, by=by, terms=terms, decision=decision, arrival=arrival))
+            finally:
+                del self._accounts[terms.algo_id]
+        return AlgoResult(found, found.seqs[0])
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, algo_id: str) -> AsyncIterator[None]:
+        """Wait until no other request submits or changes the parent, and let none begin meanwhile. Refusal 429."""
         if len(self._in_flight) >= IN_FLIGHT_MAX:
             raise Refusal(429, "overloaded", "too many algos are in flight; retry", headers={"Retry-After": str(RETRY_AFTER_S)})
-        while (first := self._in_flight.get(terms.algo_id)) is not None:
+        while (first := self._in_flight.get(algo_id)) is not None:
             await asyncio.wait([first])
-        if (known := self.find(terms.algo_id)) is not None:
-            return await self._repeated(known, terms)
-        await self._intake.proven(terms.account)
-        check()
-        mine = self._in_flight[terms.algo_id] = asyncio.get_running_loop().create_future()
-        self._accounts[terms.algo_id] = terms.account
+        mine = self._in_flight[algo_id] = asyncio.get_running_loop().create_future()
         try:
-            decision = await self._decision(question(terms))
-            found = await self._perform(ac.SubmitAlgo(order_id=terms.algo_id, by=by, terms=terms, decision=decision, arrival=arrival))
+            yield
         finally:
             mine.set_result(None)
-            del self._in_flight[terms.algo_id], self._accounts[terms.algo_id]
-        assert isinstance(found, a.Parent), "a submit is not refused"
-        return AlgoResult(found, found.seqs[0])
+            del self._in_flight[algo_id]
 
     def find(self, algo_id: str) -> a.Parent | None:
         """Return any parent. Refusal 503."""
@@ -127,8 +136,7 @@ class AlgoHandler:
         except Unavailable as trouble:
             raise unavailable(trouble, unknown=trouble.unknown) from trouble
         if isinstance(found, AlgoRefused):
-            detail = CODES[found.code].format(state=found.state)
-            raise Refusal(409, found.code, detail, algo_id=command.order_id, state=found.state)
+            raise _refusal(command.order_id, found)
         return found
 
     async def pause(self, parent: a.Parent, reason: str, *, keeps_child: bool, by: str) -> a.Parent:
@@ -146,20 +154,53 @@ class AlgoHandler:
         """Refusal 409, 503."""
         return await self._perform(ac.CancelAlgo(order_id=parent.algo_id, by=by))
 
-    async def amend(self, parent: a.Parent, wanted: ac.AmendAlgo) -> a.Parent:
-        """Change a parent's terms. Risk is asked if they may weigh more. Refusal 409, 422, 503."""
-        grows = wanted.quantity > parent.quantity or wanted.limit_price != parent.limit_price
-        if parent.state in a.LIVE and grows:
-            asked = msgspec.structs.replace(
-                _question(parent.asked, parent.free_quantity + wanted.quantity - parent.quantity, wanted.limit_price),
-                order_id=amend_id(parent),
-                replaces=parent.algo_id,
-            )
-            decision = await self._decision(asked)
-            if decision.denial is not None:
-                raise untradable(decision.denial)
-            wanted = msgspec.structs.replace(wanted, decision=decision)
-        return await self._perform(wanted)
+    async def amend(self, parent: a.Parent, change: Callable[[a.Parent], ac.AmendAlgo]) -> a.Parent:
+        """Change a parent's terms. Risk is asked if they may weigh more. Refusal 409, 422, 429, 503.
+
+        `change` returns all terms as they are to be, from the present ones. It is called while no other change is made: none is lost.
+        """
+        async with self._alone(parent.algo_id):
+            parent = self.find(parent.algo_id) or parent
+            wanted = change(parent)
+            if parent.state in a.LIVE and (asked := _asked_of_change(parent, wanted)) is not None:
+                decision = await self._decision(asked)
+                if decision.denial is not None:
+                    raise untradable(decision.denial)
+                wanted = msgspec.structs.replace(wanted, decision=decision)
+            return await self._perform(wanted)
+
+
+def _asked_of_change(parent: a.Parent, wanted: ac.AmendAlgo) -> Terms | None:
+    """Return what risk is asked about a change; None if nothing weighs more.
+
+    It is what no child has. At a looser price it is also what children have: if they end, that would trade at the new price.
+    """
+    quantity = parent.free_quantity + wanted.quantity - parent.quantity
+    if _is_looser(parent, wanted.limit_price):
+        quantity += parent.working_quantity + parent.doubtful_quantity
+    elif wanted.quantity <= parent.quantity and wanted.limit_price == parent.limit_price:
+        return None
+    if not quantity:
+        return None
+    asked = _question(parent.asked, quantity, wanted.limit_price)
+    return msgspec.structs.replace(asked, order_id=amend_id(parent), replaces=parent.algo_id)
+
+
+def _is_looser(parent: a.Parent, limit_price: Decimal | None) -> bool:
+    """Return whether a parent may trade at worse prices with this limit; None is no limit."""
+    if limit_price is None or parent.limit_price is None:
+        return limit_price is None and parent.limit_price is not None
+    return limit_price > parent.limit_price if parent.side is Side.BUY else limit_price < parent.limit_price
+
+
+def check_quantity(parent: a.Parent, quantity: Decimal) -> None:
+    """Check that a parent may be changed to a quantity. Refusal 409."""
+    if parent.state in a.LIVE and is_committed(parent, quantity):
+        raise _refusal(parent.algo_id, AlgoRefused("quantity_committed", parent.state))
+
+
+def _refusal(algo_id: str, refused: AlgoRefused) -> Refusal:
+    return Refusal(409, refused.code, CODES[refused.code].format(state=refused.state), algo_id=algo_id, state=refused.state)
 
 
 def amend_id(parent: a.Parent) -> str:

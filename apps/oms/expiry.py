@@ -23,9 +23,6 @@ VENUE_GRACE_NS: Final = 5_000_000_000
 AGAIN_NS: Final = 5_000_000_000
 AGAIN_MAX_NS: Final = 60_000_000_000
 """Bounds of the pause before a cancel is repeated, as it may have been refused. The pause is the time that the order is overdue."""
-STARTS: Final = frozenset((OrderSubmitted, TradeBusted))
-"""Events after which an order may be open whose deadline is not tracked."""
-
 Due = tuple[int, str]
 """Time and order id. `_due` uses the wall clock, as deadlines do; `_again` uses the monotonic clock, as pauses do."""
 
@@ -51,8 +48,11 @@ class OrderExpiry:
 
     def landed(self, landed: Landed) -> None:
         """Note the deadline of a new order, and of one that a bust opens again: it may have passed while the order was filled."""
-        if landed.order is not None and type(landed.events[0]) in STARTS:
-            self._note(landed.order)
+        order, first = landed.order, landed.events[0]
+        if order is None:
+            return
+        if type(first) is OrderSubmitted or (type(first) is TradeBusted and landed.cum_quantity + first.quantity >= order.quantity):
+            self._note(order)
 
     def _note(self, order: Order) -> None:
         if self._timeout_ns is None and order.time_in_force not in (TimeInForce.GTD, TimeInForce.DAY) and order.auction is None:

@@ -174,10 +174,15 @@ def _resume(parent: a.Parent, command: ac.ResumeAlgo, now: int) -> Decided:
     return Decided((event,))
 
 
+def is_committed(parent: a.Parent, quantity: Decimal) -> bool:
+    """Return whether a parent has traded more than this quantity, or has it in children: it cannot be changed to it."""
+    return quantity < parent.quantity - parent.free_quantity or quantity <= parent.cum_quantity
+
+
 def _amend(parent: a.Parent, command: ac.AmendAlgo, now: int) -> Decided:
     if parent.state not in a.LIVE:
         return _refused(parent, "illegal_transition")
-    if command.quantity < parent.quantity - parent.free_quantity or command.quantity <= parent.cum_quantity:
+    if is_committed(parent, command.quantity):
         return _refused(parent, "quantity_committed")
     wanted = command.quantity, command.limit_price, command.end_at, command.params
     if wanted == (parent.quantity, parent.limit_price, parent.end_at, parent.params):

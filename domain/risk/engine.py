@@ -180,6 +180,8 @@ class Risk:
         self.exposure.release(terms.order_id)
         opened = self.exposure.claims if terms.role == PARENT else self.exposure.orders
         old, waits = opened.get(terms.replaces), self.fold.holds_back(terms.replaces)
+        if old is None and terms.role == PARENT and self.fold.has_parent(terms.replaces):
+            old = Open(terms.account, terms.symbol, terms.side, ZERO, ZERO, orders=0)  # its children have all of it
         if old is None:
             if waits:
                 return self.dry(terms, now_ns, msgspec.structs.replace(terms, side=opposite(terms.side)))

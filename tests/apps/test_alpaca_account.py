@@ -4,9 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from domain.instruments import Denial
 from tests.apps.alpaca_house import AlpacaHouse, trading
 from tests.apps.test_alpaca_orders import LIMIT, MARKET
+from tests.given import denied
 
 
 async def bought(house: AlpacaHouse, client: Any, quantity: str = "1", price: str = "50") -> str:
@@ -60,6 +63,24 @@ async def test_a_position_is_closed_whole_or_in_part_and_never_more_than_is_free
         for wrong in ({"qty": "0"}, {"qty": "x"}, {"percentage": "101"}, {"qty": "1", "percentage": "1"}):
             assert (await client.delete("/v2/positions/BTCUSDT", params=wrong)).json()["code"] == 40010001, wrong
         assert (await client.delete("/v2/positions/FINE")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"), [("short_restriction", "insufficient balance for BTC"), ("reduce_only", "insufficient qty available for order")]
+)
+async def test_a_refusal_for_too_little_to_sell_names_what_open_orders_leave(
+    reason: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client sends `available` next: it is what is held without what open orders of the side may still sell."""
+    async with trading() as (house, client):
+
+        async def check(terms: Any) -> Any:
+            return structs.replace(denied(reason, terms.order_id), denial=Denial(reason, found="12", limit="10", unit="shares"))
+
+        monkeypatch.setattr(house.oms.risk, "check", check)
+        found = (await client.post("/v2/orders", json=LIMIT | {"side": "sell", "qty": "8"})).json()
+        assert found["message"] == f"{words} (requested: 8, available: 6)"
+        assert (found["found"], found["limit"], found["unit"], found["reason"]) == ("12", "10", "shares", reason)
 
 
 async def test_all_positions_are_closed_after_their_orders_were_cancelled() -> None:

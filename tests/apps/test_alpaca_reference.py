@@ -36,6 +36,7 @@ async def test_assets_are_listed_with_their_steps_and_found_in_every_spelling() 
             assert (await client.get(f"/v2/assets/{spelling}")).json() == pair
         assert [asset["symbol"] for asset in (await client.get("/v2/assets")).json()] == ["BTC/USDT", "FINE"], "a future has no class"
         assert (await client.get("/v2/assets?status=inactive")).json() == []
+        assert (await client.get("/v2/assets?attributes=has_options")).json() == [], "none has attributes"
         absent = await client.get("/v2/assets/NOPE")
         assert (absent.status_code, absent.json()["code"]) == (404, 40410000)
 

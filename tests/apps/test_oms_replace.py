@@ -11,6 +11,7 @@ from apps.oms.expiry import AGAIN_MAX_NS, VENUE_GRACE_NS, OrderExpiry
 from domain.market.trading_hours import DAY_NS, Calendar
 from domain.order.commands import RiskDecision, RouteOrder, Terms
 from domain.order.events import Leg
+from domain.order.order import Order
 from tests import given
 from tests.apps.oms_house import OmsHouse, living
 from tests.apps.submits import text
@@ -32,6 +33,15 @@ async def at_venue(house: OmsHouse, order_id: str) -> None:
     assert order is not None
     await house.host.perform(RouteOrder(order_id=order_id, legs=(Leg("R1", "PAPER_A", order.quantity),), policy="x"))
     await report(house, order_id, "accepted", venue_order_id="V1")
+
+
+async def resting(house: OmsHouse, client: httpx.AsyncClient, **more: object) -> tuple[str, Order]:
+    """An order that rests at its venue."""
+    order_id = await submit(client, **{"quantity": 1, "price": 50} | more)
+    await at_venue(house, order_id)
+    order = house.host.find(order_id)
+    assert order is not None
+    return order_id, order
 
 
 async def report(house: OmsHouse, order_id: str, kind: str, **more: str) -> None:
@@ -226,10 +236,7 @@ async def test_an_order_that_no_venue_has_expires_when_its_time_is_over() -> Non
 
 async def test_an_order_that_is_too_old_is_withdrawn_from_its_venue_and_expires() -> None:
     async with living() as (house, client):
-        order_id = await submit(client, quantity=1, price=50)
-        await at_venue(house, order_id)
-        order = house.host.find(order_id)
-        assert order is not None
+        order_id, order = await resting(house, client)
         clock = SetClock(order.created_at)
         timed = expirer(house, clock, timeout_s=300)
         timed.restart()
@@ -259,10 +266,7 @@ async def test_a_venue_is_given_time_to_end_an_order_itself() -> None:
 
 async def test_a_refused_cancel_is_asked_for_again_in_its_time_though_the_wall_clock_stands_still() -> None:
     async with living() as (house, client):
-        order_id = await submit(client, quantity=1, price=50)
-        await at_venue(house, order_id)
-        order = house.host.find(order_id)
-        assert order is not None
+        order_id, order = await resting(house, client)
         clock = SetClock(order.created_at)
         clock.steady = 0
         timed = expirer(house, clock, timeout_s=300)
@@ -291,10 +295,7 @@ async def test_what_came_while_it_ran_has_its_deadline_too() -> None:
 
 async def test_an_order_that_a_bust_opens_after_its_deadline_is_withdrawn_from_its_venue() -> None:
     async with living() as (house, client):
-        order_id = await submit(client, quantity=2, price=50)
-        await at_venue(house, order_id)
-        order = house.host.find(order_id)
-        assert order is not None
+        order_id, order = await resting(house, client, quantity=2)
         clock = SetClock(order.created_at)
         timed = expirer(house, clock, timeout_s=300)
         timed.restart()
@@ -307,3 +308,16 @@ async def test_an_order_that_a_bust_opens_after_its_deadline_is_withdrawn_from_i
         assert await status(client, order_id) == "routed"
         await look(timed, clock, deadline)
         assert await status(client, order_id) == "pending_cancel"
+
+
+async def test_the_expiry_of_an_order_that_a_bust_did_not_open_is_requested_once() -> None:
+    async with living() as (house, client):
+        order_id, order = await resting(house, client, quantity=2)
+        clock = SetClock(order.created_at)
+        timed = expirer(house, clock, timeout_s=300)
+        timed.restart()
+        house.host.on_landed = timed.landed
+        await report(house, order_id, "fill", exec_id="E1", quantity="1", price="50")
+        await report(house, order_id, "bust", exec_id="E1")
+        await look(timed, clock, order.created_at + 300 * 10**9)
+        assert (timed.expired, await status(client, order_id)) == (1, "pending_cancel")

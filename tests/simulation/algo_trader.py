@@ -114,9 +114,10 @@ async def _told(oms: Oms, algo_id: str, verb: str) -> Parent | None:
         case "cancel":
             return await oms.algos.cancel(parent, by=BY)
         case "amend":
-            more = parent.quantity + 1
-            wanted = AmendAlgo(
-                order_id=algo_id, by=BY, quantity=more, limit_price=parent.limit_price, end_at=parent.end_at, params=parent.params
-            )
-            return await oms.algos.amend(parent, wanted)
+            return await oms.algos.amend(parent, _one_more)
     return None
+
+
+def _one_more(parent: Parent) -> AmendAlgo:
+    kept = {"limit_price": parent.limit_price, "end_at": parent.end_at, "params": parent.params}
+    return AmendAlgo(order_id=parent.algo_id, by=BY, quantity=parent.quantity + 1, **kept)  # type: ignore[arg-type]

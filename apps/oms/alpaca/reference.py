@@ -56,10 +56,10 @@ class AlpacaReference:
         self._clock = clock
 
     async def assets(self, request: AlpacaRequest) -> AlpacaReply:
-        """List the assets that match `status`, `asset_class` and `exchange`. All are active."""
+        """List the assets that match `status`, `asset_class`, `exchange` and `attributes`. All are active, and none has attributes."""
         query = request.query
         kind, exchange = query.get("asset_class", "").lower(), query.get("exchange", "").upper()
-        if query.get("status", "active").lower() not in ("active", "all", ""):
+        if query.get("status", "active").lower() not in ("active", "all", "") or query.get("attributes"):
             return reply([])
         found = (asset for asset in self._assets.all if kind in ("", asset.asset_class) and exchange in ("", asset.exchange))
         return reply([self._shown(asset) for asset in sorted(found, key=lambda asset: asset.shown)])

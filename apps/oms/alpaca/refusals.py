@@ -1,6 +1,7 @@
 """Why an order was refused, in Alpaca's words: the numbers and texts by which clients distinguish a lack of money from a mistake."""
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 from apps.http.alpaca_words import FORBIDDEN, NOT_FOUND, RETRY_AFTER, UNAVAILABLE, UNPROCESSABLE, AlpacaRefusal, in_alpaca_words
@@ -10,7 +11,7 @@ from apps.oms.alpaca.ids import dashed
 from domain.order.order import Order
 from domain.risk.controls import KILLED, SUSPENDED, scopes_of
 from domain.risk.limits import BUYING_POWER, SHORT_RESTRICTION
-from domain.values import Side
+from domain.values import ZERO, Side, plain
 
 NOTIONAL_TOO_SMALL: Final = "notional_too_small"
 NO_FRESH_QUOTE: Final = "no_fresh_quote"
@@ -61,7 +62,16 @@ def refused_order(order: Order, asset: AlpacaAsset, seq: int, kills: Iterable[st
     if order.reason == KILLED and (scope := next(filter(set(kills).__contains__, scopes_of(order.account, order.symbol)), None)):
         extra["scope"] = scope
     found, limit = order.found or "0", order.limit or "0"
+    if order.reason in (SHORT_RESTRICTION, REDUCE_ONLY):
+        extra |= {"found": found, "limit": limit, "unit": order.unit}
+        found, limit = _asked_and_free(order.quantity, Decimal(found), Decimal(limit))
+        return refused_for(str(order.reason), found, limit, None, asset, order.side, extra)
     return refused_for(str(order.reason), found, limit, order.unit, asset, order.side, extra)
+
+
+def _asked_and_free(quantity: Decimal, with_open: Decimal, held: Decimal) -> tuple[str, str]:
+    """Return what an order asks for and what open orders of its side leave of the position: risk compares their sum with all of it."""
+    return plain(quantity), plain(max(held - max(with_open - quantity, ZERO), ZERO))
 
 
 def refused_for(

@@ -278,6 +278,20 @@ def test_a_larger_quantity_that_a_limit_forbids_changes_nothing() -> None:
     assert (world.counted(), len(world.risk.exposure.reservations)) == ("0 held, 10 open", 0)
 
 
+def test_a_change_is_checked_also_while_a_child_has_all_of_the_parent() -> None:
+    world = World()
+    world.submit("10")
+    world.spawn(1, "10")
+    world.rest(1)
+    assert world.risk.decide(question("11", order_id="amend", replaces=ALGO_ID), 0).denial == Denial(
+        "position_limit", "1050", "1000", "USD"
+    )
+    decision = world.risk.decide(question("5", order_id="amend", replaces=ALGO_ID), 0)
+    assert (decision.denial, world.counted()) == (None, "0 held, 15 open")
+    world.do(ac.AmendAlgo(order_id=ALGO_ID, quantity=Decimal(15), limit_price=Decimal(50), params=world.parent.params, decision=decision))
+    assert (world.counted(), len(world.risk.exposure.reservations)) == ("0 held, 15 open", 0)
+
+
 def test_risk_continues_from_a_snapshot_with_its_parents() -> None:
     world = World()
     world.submit("10")
