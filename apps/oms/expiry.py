@@ -48,9 +48,10 @@ class OrderExpiry:
 
     def landed(self, landed: Landed) -> None:
         """Note the deadline of a new order, and of one that a bust opens again: it may have passed while the order was filled."""
-        order, first = landed.order, landed.events[0]
+        order = landed.order
         if order is None:
             return
+        first = landed.events[0]
         if type(first) is OrderSubmitted or (type(first) is TradeBusted and landed.cum_quantity + first.quantity >= order.quantity):
             self._note(order)
 

@@ -2,10 +2,12 @@
 
 import { call, get, problemText } from './api.js';
 import { number, word } from './columns.js';
+import { ConfirmCancel } from './confirm.js';
 import { knownAccounts, keepInAddress, onChanges, place as placeNow, store, useDesk, useRead } from './desk.js';
 import { longTime, shortTime, text } from './format.js';
 import { Grid, numberKey, textKey } from './grid.js';
-import { Dialog, Num, Scroll, Side, State } from './parts.js';
+import { Flags } from './lists.js';
+import { Num, Scroll, Side, State } from './parts.js';
 import { may } from './session.js';
 import { CLOSED_ALGOS, height, isOpen } from './store.js';
 import { html, useEffect, useLayoutEffect, useRef, useState } from './ui.js';
@@ -101,7 +103,8 @@ export function Algos({ place, openOrder }) {
       <div class="grid-holder" ref=${frame}></div>
     </section>
     ${place.id ? html`<${Details} id=${place.id} row=${row} openOrder=${openOrder} cancel=${setCancelling} key=${place.id} />` : html`<p class="hint">Enter, or a click on its name, opens an algo. <code>trade algo submit</code> starts one.</p>`}
-    ${cancelling ? html`<${CancelDialog} algo=${cancelling} close=${() => setCancelling(null)} />` : null}
+    ${cancelling ? html`<${ConfirmCancel} label="Confirm cancel of algo" title=${`Cancel this ${cancelling.strategy} of account ${cancelling.account}?`}
+      path=${`api/oms/algos/${encodeURIComponent(cancelling.algo_id)}`} close=${() => setCancelling(null)}><p>No slice follows, and its open order is cancelled. What has traded stays.</p></${ConfirmCancel}>` : null}
   </div>`;
 }
 
@@ -137,14 +140,9 @@ function Details({ id, row, openOrder, cancel }) {
       <button type="button" onClick=${() => openAlgo('')}>Close</button>
     </header>
     <p class="error" role="alert">${told || (loaded?.problem ? problemText(loaded.problem) : '')}</p>
-    ${algo ? html`<${Flags} algo=${algo} /><${Facts} algo=${algo} report=${loaded?.report} /><${Children} id=${id} openOrder=${openOrder} />` : loaded?.problem ? null : html`<p class="quiet">Reading the algo…</p>`}
+    ${algo ? html`<${Flags} flags=${algo.flags} /><${Facts} algo=${algo} report=${loaded?.report} /><${Children} id=${id} openOrder=${openOrder} />` : loaded?.problem ? null : html`<p class="quiet">Reading the algo…</p>`}
   </section>`;
 }
-
-/** @param {{ algo: any }} props */
-const Flags = ({ algo }) => (algo.flags.length
-  ? html`<ul class="flags" aria-label="Flags">${algo.flags.map((/** @type {string} */ flag) => html`<li><span class="tag warn">${flag}</span> ${flagMeaning(flag)}</li>`)}</ul>`
-  : null);
 
 /** @param {{ algo: any, report: any }} props */
 function Facts({ algo, report }) {
@@ -182,26 +180,4 @@ function Children({ id, openOrder }) {
         <td>${child.reason ? html`<span title=${meaning(child.reason)}>${child.reason}</span>` : null}</td>
         <td class="leg-buttons"><button type="button" onClick=${() => openOrder(child.order_id)}>Open</button></td></tr>`)}</tbody>
     </table></${Scroll}>` : html`<p class="quiet">No order yet.</p>`}`;
-}
-
-/** Ask once, then cancel. @param {{ algo: any, close: () => void }} props */
-function CancelDialog({ algo, close }) {
-  const [told, setTold] = useState('');
-  const [asking, setAsking] = useState(false);
-  const run = async () => {
-    setAsking(true);
-    const answer = await call('DELETE', `api/oms/algos/${encodeURIComponent(algo.algo_id)}`);
-    setAsking(false);
-    if (answer.ok) close();
-    else setTold(answer.unknown ? `It is not known whether the cancel arrived; it can be sent again. ${problemText(answer.problem)}` : problemText(answer.problem));
-  };
-  return html`<${Dialog} label="Confirm cancel of algo" role="alertdialog" close=${close}>
-    <h2>Cancel this ${algo.strategy} of account ${algo.account}?</h2>
-    <p>No slice follows, and its open order is cancelled. What has traded stays.</p>
-    <p class="error" role="alert">${told}</p>
-    <div class="buttons">
-      <button type="button" class="danger" data-first disabled=${asking} onClick=${run}>Confirm cancel</button>
-      <button type="button" onClick=${close}>Keep working</button>
-    </div>
-  </${Dialog}>`;
 }

@@ -1,9 +1,10 @@
 /** Orders that belong together: what their rows show, the list with its orders and story, and its cancel. */
 
-import { call, get, problemText } from './api.js';
+import { get, problemText } from './api.js';
+import { ConfirmCancel } from './confirm.js';
 import { store, useDesk, useRead } from './desk.js';
 import { longTime, shortTime, text } from './format.js';
-import { Dialog, Num, Scroll, Side, State } from './parts.js';
+import { Num, Scroll, Side, State } from './parts.js';
 import { may } from './session.js';
 import { height, isOpen } from './store.js';
 import { flagMeaning, meaning } from './words.js';
@@ -89,7 +90,7 @@ const isUnended = (list) => !list.reason && list.status !== 'rejected';
 const newer = (read, live) => (live && height(live.seq) >= height(read.seq) ? live : {});
 
 /** @param {{ flags: string[] }} props */
-const Flags = ({ flags }) => (flags.length
+export const Flags = ({ flags }) => (flags.length
   ? html`<ul class="flags" aria-label="Flags">${flags.map((flag) => html`<li><span class="tag warn">${flag}</span> ${flagMeaning(flag)}</li>`)}</ul>`
   : null);
 
@@ -137,26 +138,12 @@ function Story({ events, orders, openOrder }) {
 /** Ask what becomes of the exits, then cancel. @param {{ list: any, close: () => void }} props */
 export function CancelListDialog({ list, close }) {
   const [exits, setExits] = useState('keep');
-  const [told, setTold] = useState('');
-  const [asking, setAsking] = useState(false);
   const follows = FOLLOWING.includes(list.type);
-  const run = async () => {
-    setAsking(true);
-    const answer = await call('DELETE', `api/oms/order-lists/${encodeURIComponent(list.list_id)}${follows ? `?exits=${exits}` : ''}`);
-    setAsking(false);
-    if (answer.ok) close();
-    else setTold(answer.unknown ? `It is not known whether the cancel arrived; it can be sent again. ${problemText(answer.problem)}` : problemText(answer.problem));
-  };
   const choice = (/** @type {string} */ value, /** @type {string} */ words) => html`<label class="check"><input type="radio" name="exits" value=${value} checked=${exits === value} onChange=${() => setExits(value)} />${words}</label>`;
-  return html`<${Dialog} label="Confirm cancel of list" role="alertdialog" close=${close}>
-    <h2>Cancel this ${(NAMES[list.type] ?? 'list').toLowerCase()} of account ${list.account}?</h2>
+  return html`<${ConfirmCancel} label="Confirm cancel of list" title=${`Cancel this ${(NAMES[list.type] ?? 'list').toLowerCase()} of account ${list.account}?`}
+    path=${`api/oms/order-lists/${encodeURIComponent(list.list_id)}${follows ? `?exits=${exits}` : ''}`} close=${close}>
     <p>${follows ? 'The entry and the orders that wait for it are cancelled.' : 'All its open orders are cancelled.'}</p>
     ${follows ? html`<fieldset class="choices" role="radiogroup" aria-label="Exits that protect a position">
       ${choice('keep', 'Keep the exits of what has traded')}${choice('cancel', 'Cancel the exits too: the position stays without them')}</fieldset>` : null}
-    <p class="error" role="alert">${told}</p>
-    <div class="buttons">
-      <button type="button" class="danger" data-first disabled=${asking} onClick=${run}>Confirm cancel</button>
-      <button type="button" onClick=${close}>Keep working</button>
-    </div>
-  </${Dialog}>`;
+  </${ConfirmCancel}>`;
 }
